@@ -1,0 +1,601 @@
+"""The sample clock: exact, piecewise-regular sample times that take kilobytes however many samples they label.
+
+A clock labels `size` rows. Rows lie on *stretches*: runs of samples without a gap. Inside a stretch the rows stand
+`step` samples apart, and *knots* (one a file, as a rule) tie sample positions to time: knot k says that position
+`position[k]` was taken at `time[k]` ns and that from there each sample takes `period[k]` ns, an exact ratio. Where one
+file is joined to the next, its period is what makes its samples run linearly to the start of the next one, so that the
+drift of a recorder neither adds up nor makes time go back; the last file of a stretch runs at the nominal rate.
+
+**Rounding rule.** The label of a row at position p after knot k is ``time[k] + floor((p - position[k]) * period[k])``
+in integer nanoseconds, computed exactly: there is no floating point on the way, so the rule holds after 1e12 samples as
+after the first.
+
+Slices, strides, hops and window centres change the first row and the offset of each stretch, and the common step;
+never a knot. That is why slicing and transforming commute, labels included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from .errors import ClockError
+
+NANOSECONDS = 10**9
+_SMALL = 3 * 10**9  # below this a product of two remainders fits in int64
+_KNOT_FIELDS = ("position", "length", "time", "period", "since", "source")
+_WIDE = 2**46  # below this three 16-bit limbs do
+
+
+def exact_rate(rate: int | float | str | Fraction) -> Fraction:
+    """Samples a second as an exact ratio; a float becomes the simplest ratio within its last digits.
+
+    >>> exact_rate(48000), exact_rate(48000 / 1.001), exact_rate("1/60")
+    (Fraction(48000, 1), Fraction(48000000, 1001), Fraction(1, 60))
+    """
+    if isinstance(rate, bool) or not isinstance(rate, int | float | str | Fraction | np.integer | np.floating):
+        raise ClockError(f"rate={rate!r} is not a number of samples a second")
+    if isinstance(rate, float | np.floating):
+        if not np.isfinite(rate) or rate <= 0:
+            raise ClockError(f"rate={rate!r}: a finite number of samples a second above 0 was expected")
+        exact = Fraction(float(rate))
+        for limit in (1, 1001, 10**6, 10**9):
+            simple = exact.limit_denominator(limit)
+            if simple > 0 and abs(simple - exact) <= exact * Fraction(1, 10**14):
+                return simple
+        return exact
+    try:
+        exact = Fraction(int(rate) if isinstance(rate, np.integer) else rate)
+    except (ValueError, ZeroDivisionError):
+        raise ClockError(f"rate={rate!r} is not a number of samples a second") from None
+    if exact <= 0:
+        raise ClockError(f"rate={rate!r}: a number of samples a second above 0 was expected")
+    return exact
+
+
+def multiply_divide(value: Any, numerator: Any, denominator: Any) -> tuple[np.ndarray, np.ndarray]:
+    """floor(value * numerator / denominator) and the remainder, exactly, for int64 arrays whose result fits in int64.
+
+    The product itself may need 128 bits: the value is split at the denominator, and the remainder is multiplied in
+    16-bit limbs where one product would overflow.
+
+    >>> multiply_divide(10**12, 10**9, 44100)[0]
+    array(22675736961451247)
+    """
+    value, numerator, denominator = (np.asarray(a, np.int64) for a in (value, numerator, denominator))
+    largest = int(denominator.max(initial=1))
+    if largest >= _WIDE:
+        product = value.astype(object) * numerator.astype(object)
+        return np.asarray(product // denominator, np.int64), np.asarray(product % denominator, np.int64)
+    whole, rest = np.divmod(value, denominator)
+    factor, part = np.divmod(numerator, denominator)
+    quotient = whole * numerator + rest * factor
+    if largest < _SMALL:
+        more, remainder = np.divmod(rest * part, denominator)
+        return quotient + more, remainder
+    more = remainder = np.zeros((), np.int64)
+    for shift in (32, 16, 0):
+        carried, remainder = np.divmod((remainder << 16) + ((rest >> shift) & 0xFFFF) * part, denominator)
+        more = (more << 16) + carried
+    return quotient + more, remainder
+
+
+def _lowest(numerator: np.ndarray, denominator: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    common = np.gcd(numerator, denominator)
+    return numerator // common, denominator // common
+
+
+def _ints(values: Any) -> np.ndarray:
+    array = np.array(values, np.int64, ndmin=1)
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class SampleClock:
+    """Times of `size` rows, as an integer table. Build one with `SampleClock.regular` or `SampleClock.of_segments`.
+
+    Parameters
+    ----------
+    rate : nominal samples a second
+    parts : positions and steps below count in samples / `parts` (1 for samples, 2 where a centre falls between two)
+    step : rows stand this far apart
+    lead : a row's label stands this far after the first sample that the row is made of
+    span : a row is made of this much
+    size : number of rows
+    absolute : labels are UTC times (since 1970), not times since an unknown start
+    first, offset : for each stretch, its first row and that row's position
+    knots_from : for each stretch, its first knot; one more entry at the end
+    position, length, time, period : for each knot, its position in samples, its samples, its ns, and ns a sample as
+        (numerator, denominator)
+    since : for each knot, the position from which it rules: `position`, but where a gap was filled
+    source : for each knot, the name of what it was read from, or None
+    """
+
+    rate: Fraction
+    parts: int
+    step: int
+    lead: int
+    span: int
+    size: int
+    absolute: bool
+    first: np.ndarray
+    offset: np.ndarray
+    knots_from: np.ndarray
+    position: np.ndarray
+    length: np.ndarray
+    time: np.ndarray
+    period: np.ndarray
+    since: np.ndarray
+    source: np.ndarray | None = None
+
+    # ---- making one ----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def regular(cls, size: int, rate: Any, start: int = 0, *, absolute: bool = True) -> SampleClock:
+        """`size` samples without a gap, the first at `start` ns."""
+        return cls.of_segments([start], [size], rate, absolute=absolute)
+
+    @classmethod
+    def of_segments(
+        cls,
+        starts: Any,
+        lengths: Any,
+        rate: Any,
+        *,
+        joined: Any = None,
+        source: Sequence[str] | np.ndarray | None = None,
+        absolute: bool = True,
+    ) -> SampleClock:
+        """Segments of `lengths` samples that start at `starts` ns; `joined[k]` says that k follows k - 1 without a gap.
+
+        Labels of a segment that the next one is joined to run linearly to the start of the next.
+        """
+        rate = exact_rate(rate)
+        starts, lengths = np.array(starts, np.int64, ndmin=1), np.array(lengths, np.int64, ndmin=1)
+        joined = np.zeros(len(starts), bool) if joined is None else np.array(joined, bool, ndmin=1)
+        names = None if source is None else np.array(source, object, ndmin=1)
+        if not len(starts) == len(lengths) == len(joined):
+            raise ClockError(
+                f"{len(starts)} starts, {len(lengths)} lengths and {len(joined)} joins do not belong together"
+            )
+        if (lengths < 0).any():
+            raise ClockError(f"segment {int(np.argmin(lengths))} has {int(lengths.min())} samples")
+        keep = lengths > 0
+        if not keep.all():  # an empty segment carries nothing, but a stretch goes on across it
+            broken = np.cumsum(~joined)[keep]
+            joined = np.append(False, np.diff(broken) == 0)[: keep.sum()]
+            starts, lengths = starts[keep], lengths[keep]
+            names = None if names is None else names[keep]
+        if len(joined):
+            joined[0] = False
+        nominal = NANOSECONDS / rate
+        if nominal < 1:
+            raise ClockError(f"rate {rate} is above 1 GHz: labels of whole nanoseconds could not tell samples apart")
+        period = np.empty((len(starts), 2), np.int64)
+        period[:] = nominal.numerator, nominal.denominator
+        before = np.flatnonzero(joined) - 1
+        if len(before):
+            took = starts[before + 1] - starts[before]
+            if (took < lengths[before]).any():
+                k = int(before[np.argmax(took < lengths[before])])
+                label = [str(np.datetime64(int(t), "ns")) for t in starts[k : k + 2]]
+                named = f" ({names[k]}, {names[k + 1]})" if names is not None else ""
+                raise ClockError(
+                    f"segment {k + 1} starts at {label[1]}, segment {k} at {label[0]} with {lengths[k]} samples{named}: "
+                    "they cannot be joined without time going back; use a smaller tolerance, or choose overlap="
+                )
+            common = np.gcd(took, lengths[before])
+            period[before, 0], period[before, 1] = took // common, lengths[before] // common
+        start_row = np.cumsum(lengths) - lengths
+        heads = np.flatnonzero(~joined)
+        position = _ints(start_row - start_row[heads][np.cumsum(~joined) - 1])
+        clock = cls(
+            rate=rate,
+            parts=1,
+            step=1,
+            lead=0,
+            span=1,
+            size=int(lengths.sum()),
+            absolute=absolute,
+            first=_ints(start_row[heads]),
+            offset=_ints(np.zeros(len(heads))),
+            knots_from=_ints(np.append(heads, len(starts))),
+            position=position,
+            length=_ints(lengths),
+            time=_ints(starts),
+            period=period,
+            since=position,
+            source=names,
+        )
+        clock._check_order()
+        return clock
+
+    def _check_order(self) -> None:
+        if len(self.first) > 1:
+            begin, end = self.labels(self.first[1:]), self.labels(self.first[1:] - 1)
+            if (begin <= end).any():
+                s = int(np.argmax(begin <= end))
+                raise ClockError(
+                    f"stretch {s + 1} starts at {self._text(begin[s])}, before stretch {s} ends at {self._text(end[s])}: "
+                    "sort the segments, or choose what an overlap means with overlap='first' or 'last'"
+                )
+
+    def replace(self, **changes: Any) -> SampleClock:
+        """The same clock with other fields."""
+        return type(self)(**{f.name: changes.get(f.name, getattr(self, f.name)) for f in fields(self)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # without what is cached
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    # ---- stretches and positions -----------------------------------------------------------------------------------
+
+    @property
+    def stops(self) -> np.ndarray:
+        """For each stretch, one past its last row."""
+        return np.append(self.first[1:], self.size) if len(self.first) else self.first
+
+    @property
+    def row_rate(self) -> Fraction:
+        """Rows a second, nominally."""
+        return self.rate * self.parts / self.step
+
+    @property
+    def gaps(self) -> int:
+        """Number of gaps between the stretches."""
+        return max(0, len(self.first) - 1)
+
+    @cached_property
+    def _base(self) -> np.ndarray:
+        """Where each stretch begins on one axis of positions that puts all stretches end to end."""
+        ends = self.offset + (self.stops - self.first) * self.step + self.span
+        ends = np.maximum(ends, self.since[self.knots_from[1:] - 1] * self.parts) + self.parts
+        return np.append(0, np.cumsum(ends))
+
+    @cached_property
+    def _keys(self) -> np.ndarray:
+        stretch = np.repeat(np.arange(len(self.first)), np.diff(self.knots_from))
+        return self._base[stretch] + self.since * self.parts
+
+    @cached_property
+    def _since_times(self) -> np.ndarray:
+        whole, _ = multiply_divide(self.since - self.position, self.period[:, 0], self.period[:, 1])
+        return self.time + whole
+
+    @cached_property
+    def _first_labels(self) -> np.ndarray:
+        return self.labels(self.first)
+
+    @cached_property
+    def _last_labels(self) -> np.ndarray:
+        return self.labels(self.stops - 1)
+
+    def positions(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
+        """rows -> (stretch, position), position in samples / parts from the origin of the stretch."""
+        rows = np.asarray(rows, np.int64)
+        stretch = np.searchsorted(self.first, rows, "right") - 1
+        return stretch, self.offset[stretch] + (rows - self.first[stretch]) * self.step
+
+    def times(self, stretch: np.ndarray, position: np.ndarray) -> np.ndarray:
+        """ns of positions, in samples / parts, of stretches: the rounding rule."""
+        return self._exact(stretch, position)[0]
+
+    def _exact(self, stretch: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The whole ns of positions, what the floor left over (numerator of a ratio), and the knot of each."""
+        base = self._base
+        key = np.minimum(base[stretch] + position, base[stretch + 1] - 1)
+        knot = np.searchsorted(self._keys, key, "right") - 1
+        knot = np.maximum(knot, self.knots_from[stretch])
+        whole, rest = multiply_divide(
+            position - self.position[knot] * self.parts, self.period[knot, 0], self.period[knot, 1] * self.parts
+        )
+        return self.time[knot] + whole, rest, knot
+
+    def labels(self, rows: Any) -> np.ndarray:
+        """rows (int64, any shape) -> ns (int64, same shape)."""
+        rows = np.asarray(rows, np.int64)
+        if not rows.size:
+            return np.zeros(rows.shape, np.int64)
+        return self.times(*self.positions(rows))
+
+    def begins(self, rows: Any) -> np.ndarray:
+        """rows -> ns of the first sample that each row is made of."""
+        rows = np.asarray(rows, np.int64)
+        if not rows.size:
+            return np.zeros(rows.shape, np.int64)
+        stretch, position = self.positions(rows)
+        return self.times(stretch, position - self.lead)
+
+    def count_until(self, time: Any) -> np.ndarray:
+        """ns -> number of rows whose label is at or before it: exact, a binary search."""
+        time = np.asarray(time, np.int64)
+        if not self.size:
+            return np.zeros(time.shape, np.int64)
+        stretch = np.searchsorted(self._first_labels, time, "right") - 1
+        before, stretch = stretch < 0, np.maximum(stretch, 0)
+        within = np.clip(time, self._first_labels[stretch], self._last_labels[stretch])
+        knot = np.searchsorted(self._since_times, within, "right") - 1
+        knot = np.clip(knot, self.knots_from[stretch], self.knots_from[stretch + 1] - 1)
+        # The last position whose floored time is at or before t lies ceil((t + 1) / period) - 1 after the knot.
+        reach, rest = multiply_divide(
+            within - self.time[knot] + 1, self.period[knot, 1] * self.parts, self.period[knot, 0]
+        )
+        reach = self.position[knot] * self.parts + reach - (rest == 0)
+        following = np.minimum(knot + 1, len(self.since) - 1)
+        ends = np.where(knot + 1 < self.knots_from[stretch + 1], self.since[following] * self.parts, 2**62)
+        reach = np.minimum(reach, ends - 1)
+        rows = self.first[stretch] + (reach - self.offset[stretch]) // self.step
+        rows = np.clip(rows, self.first[stretch] - 1, self.stops[stretch] - 1)
+        return np.where(before, 0, rows + 1)
+
+    # ---- closed under: slices, windows, joining ----------------------------------------------------------------------
+
+    def slice(self, start: int, stop: int, step: int = 1) -> SampleClock:
+        """Rows start, start + step, ... below stop (0 <= start, stop <= size, step >= 1)."""
+        count = max(0, -(-(stop - start) // step))
+        ahead = np.maximum(-(-(self.first - start) // step), 0)  # the first new row on or after each stretch's start
+        behind = np.minimum(-(-(self.stops - start) // step), count)
+        keep = behind > ahead
+        stands_alone = self.lead == 0 and self.span == self.step  # then a row still stands for the time to the next
+        return self._with_stretches(
+            keep,
+            first=ahead[keep],
+            offset=(self.offset + (start + ahead * step - self.first) * self.step)[keep],
+            step=self.step * step,
+            span=self.span * step if stands_alone else self.span,
+            size=int(count),
+        )
+
+    def windows(self, length: int, hop: int, label: Literal["centre", "mean"] = "centre") -> SampleClock:
+        """The clock of windows of `length` rows every `hop` rows of each stretch: none spans a gap.
+
+        Labelled at the centre of what the window is made of (for audio, `length` / 2 samples after its first), or at
+        the mean of its rows' labels.
+        """
+        twice = self.replace(
+            parts=self.parts * 2,
+            step=self.step * 2,
+            lead=self.lead * 2,
+            span=self.span * 2,
+            offset=self.offset * 2,
+        )
+        made_of = (length - 1) * twice.step + twice.span
+        lead = made_of // 2 if label == "centre" else twice.lead + (length - 1) * twice.step // 2
+        counts = np.maximum((self.stops - self.first - length) // hop + 1, 0)
+        keep = counts > 0
+        firsts = np.cumsum(counts) - counts
+        return twice._with_stretches(
+            keep,
+            first=firsts[keep],
+            offset=(twice.offset - twice.lead + lead)[keep],
+            step=twice.step * hop,
+            lead=lead,
+            span=made_of,
+            size=int(counts.sum()),
+        )._reduced()
+
+    def _with_stretches(self, keep: np.ndarray, **changes: Any) -> SampleClock:
+        """The stretches where `keep`, with their new rows, and no more knots than those need."""
+        clock = self.replace(**changes)
+        stops = np.append(clock.first[1:], clock.size) if len(clock.first) else clock.first
+        low = clock.offset - clock.lead
+        high = clock.offset + (stops - clock.first - 1) * clock.step - clock.lead + clock.span
+        stretch = np.flatnonzero(keep)
+        base = self._base[stretch]
+        start = np.maximum(np.searchsorted(self._keys, base + low, "right") - 1, self.knots_from[stretch])
+        stop = np.minimum(np.searchsorted(self._keys, base + high, "left"), self.knots_from[stretch + 1])
+        stop = np.maximum(stop, start + 1)
+        counts = stop - start
+        knots_from = np.append(0, np.cumsum(counts))
+        knots = np.arange(knots_from[-1]) + np.repeat(start - knots_from[:-1], counts)
+        if len(knots) == len(self.position):
+            knots = slice(None)  # type: ignore[assignment]
+        return clock.replace(
+            first=_ints(clock.first),
+            offset=_ints(clock.offset),
+            knots_from=_ints(knots_from),
+            **{name: None if (a := getattr(self, name)) is None else a[knots] for name in _KNOT_FIELDS},
+        )
+
+    def filled(self) -> tuple[SampleClock, np.ndarray]:
+        """The clock with rows in its gaps, and for each stretch how many rows now stand before it.
+
+        A gap becomes its length in rows, rounded; the labels of the new rows run linearly across it, all others stay.
+        """
+        if not self.gaps:
+            return self, np.zeros(len(self.first), np.int64)
+        if self.parts != 1:
+            return self._in_whole_samples().filled()
+        begins = self._first_labels[1:]
+        ahead = self.offset + (self.stops - self.first) * self.step  # the position after each stretch's last row
+        ends = self.times(np.arange(len(self.first)), ahead)[:-1]
+        missing, rest = multiply_divide(
+            (begins - ends) * 2, self.row_rate.numerator, 2 * NANOSECONDS * self.row_rate.denominator
+        )
+        missing += rest >= NANOSECONDS * self.row_rate.denominator
+        between = ahead[:-1] + missing * self.step - self.offset[1:]
+        moved = np.append(0, np.cumsum(between))
+        stretch = np.repeat(np.arange(len(self.first)), np.diff(self.knots_from))
+        table = {name: getattr(self, name) for name in _KNOT_FIELDS}
+        table["position"] = table["position"] + moved[stretch]
+        table["since"] = table["since"] + moved[stretch]
+        heads = self.knots_from[1:-1]
+        table["since"][heads] = self.offset[1:] + moved[1:]  # the first row after a gap starts the file's own line
+        some = missing > 0
+        gap_since = ahead[:-1] + moved[:-1]
+        new = {
+            "position": gap_since,
+            "since": gap_since,
+            "length": missing * self.step,
+            "time": ends,
+            "period": np.stack(_lowest(begins - ends, np.maximum(missing * self.step, 1)), axis=-1),
+            "source": np.full(len(heads), None),
+        }
+        for name, values in table.items():
+            if values is not None:
+                table[name] = np.insert(values, heads[some], new[name][some], axis=0)
+        filled = self.replace(
+            size=self.size + int(missing.sum()),
+            first=self.first[:1],
+            offset=self.offset[:1],
+            knots_from=_ints([0, len(table["time"])]),
+            **table,
+        )
+        return filled, np.append(0, missing)
+
+    def _in_whole_samples(self) -> SampleClock:
+        """The same clock counted in samples `parts` times as short, so that every row stands on a whole one."""
+        period = np.stack(_lowest(self.period[:, 0], self.period[:, 1] * self.parts), axis=-1)
+        finer = {name: getattr(self, name) * self.parts for name in ("position", "since", "length")}
+        return self.replace(rate=self.rate * self.parts, parts=1, period=period, **finer)
+
+    def _reduced(self) -> SampleClock:
+        common = int(np.gcd.reduce([self.parts, self.step, self.lead, self.span, *np.unique(self.offset).tolist()]))
+        if common == 1:
+            return self
+        return self.replace(
+            parts=self.parts // common,
+            step=self.step // common,
+            lead=self.lead // common,
+            span=self.span // common,
+            offset=_ints(self.offset // common),
+        )
+
+    @classmethod
+    def concat(cls, clocks: Iterable[SampleClock]) -> SampleClock:
+        """One clock after the other. Rows that go on exactly where the clock before ended are one stretch with it."""
+        clocks = list(clocks)
+        clocks = [c for c in clocks if c.size] or clocks[:1]
+        if len(clocks) == 1:
+            return clocks[0]
+        parts = int(np.lcm.reduce([c.parts for c in clocks]))
+        clocks = [c._in_parts(parts) for c in clocks]
+        head = clocks[0]
+        for other in clocks[1:]:
+            for name in ("rate", "step", "lead", "span", "absolute"):
+                if getattr(other, name) != getattr(head, name):
+                    raise ClockError(
+                        f"clocks with {name} {getattr(head, name)} and {getattr(other, name)} cannot follow each other "
+                        "on one time axis: bring them to one rate first, or keep them apart"
+                    )
+        tables: dict[str, list[np.ndarray]] = {name: [] for name in ("first", "offset", "counts", *_KNOT_FIELDS)}
+        size, carried, previous = 0, 0, None
+        for clock in clocks:
+            shift = clock._goes_on(previous) if previous is not None else None
+            goes_on, drop, counts = shift is not None, 0, np.diff(clock.knots_from)
+            moved = {name: getattr(clock, name) for name in _KNOT_FIELDS}
+            if goes_on:
+                before = previous.position[-1] + carried, previous.time[-1]
+                carried += shift  # from here to the end of this clock's first stretch
+                for name in ("position", "since"):
+                    moved[name] = moved[name].copy()
+                    moved[name][: counts[0]] += carried
+                drop = int((moved["position"][0], moved["time"][0]) == before)
+                counts = counts.copy()
+                tables["counts"][-1] = tables["counts"][-1].copy()
+                tables["counts"][-1][-1] += counts[0] - drop
+            tables["first"].append(clock.first[goes_on:] + size)
+            tables["offset"].append(clock.offset[goes_on:])
+            if len(counts) > goes_on:
+                tables["counts"].append(counts[goes_on:])
+                carried = 0
+            moved["source"] = np.full(len(clock.time), None) if clock.source is None else clock.source
+            for name in _KNOT_FIELDS:
+                tables[name].append(moved[name][drop:])
+            size, previous = size + clock.size, clock
+        merged = {name: np.concatenate(pieces) for name, pieces in tables.items()}
+        merged["knots_from"] = _ints(np.append(0, np.cumsum(merged.pop("counts"))))
+        if all(name is None for name in merged["source"]):
+            merged["source"] = None
+        clock = head.replace(size=size, **merged)
+        clock._check_order()
+        return clock._reduced()
+
+    def _in_parts(self, parts: int) -> SampleClock:
+        factor = parts // self.parts
+        if factor == 1:
+            return self
+        return self.replace(
+            parts=parts,
+            step=self.step * factor,
+            lead=self.lead * factor,
+            span=self.span * factor,
+            offset=_ints(self.offset * factor),
+        )
+
+    def _goes_on(self, previous: SampleClock) -> int | None:
+        """Samples to add to my positions where I go on exactly where `previous` ends; None where I do not."""
+        if not self.size or not previous.size:
+            return None
+        last = len(previous.first) - 1
+        ahead = previous.offset[last] + (previous.size - previous.first[last]) * previous.step
+        shift, rest = divmod(int(ahead - self.offset[0]), self.parts)
+        knot, mine = len(previous.position) - 1, self.position[0] + shift
+        same = mine == previous.position[knot] and self.time[0] == previous.time[knot]
+        same &= np.array_equal(self.period[0], previous.period[knot])
+        follows = same or mine >= previous.position[knot] + previous.length[knot]
+        predicted = previous.times(np.array([last]), np.array([ahead]))[0]
+        if rest or not follows or predicted != self.labels([0])[0]:
+            return None
+        return shift
+
+    # ---- being compared and shown ------------------------------------------------------------------------------------
+
+    def _canonical(self) -> tuple[np.ndarray, ...]:
+        """First row, whole ns, rest and period of each run of rows on one straight line: equal for equal labels."""
+        stretch = np.repeat(np.arange(len(self.first)), np.diff(self.knots_from))
+        rows = self.first[stretch] - ((self.offset[stretch] - self.since * self.parts) // self.step)
+        rows = np.clip(rows, self.first[stretch], self.stops[stretch])
+        rows = rows[np.append(rows[1:] != rows[:-1], True) & (rows < self.stops[stretch])] if len(rows) else rows
+        whole, rest, knot = self._exact(*self.positions(rows)) if len(rows) else (rows, rows, rows)
+        below = self.period[knot, 1] * self.parts
+        lines = (whole, *_lowest(rest, below), *_lowest(self.period[knot, 0] * self.step, below))
+        if len(rows) < 2:
+            return (rows, *lines)
+        # Where the line before would be at this row: a line that only goes on is not a new line.
+        ahead = self.positions(rows[1:] - 1)[1] + self.step - self.position[knot[:-1]] * self.parts
+        expected, left = multiply_divide(ahead, self.period[knot[:-1], 0], below[:-1])
+        goes_on = expected + self.time[knot[:-1]] == whole[1:]
+        for mine, theirs in zip(_lowest(left, below[:-1]), lines[1:3], strict=True):
+            goes_on &= mine == theirs[1:]
+        goes_on &= (lines[3][1:] == lines[3][:-1]) & (lines[4][1:] == lines[4][:-1])
+        keep = np.append(True, ~goes_on)
+        return (rows[keep], *(line[keep] for line in lines))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SampleClock):
+            return NotImplemented
+        if self is other:
+            return True
+        if (self.size, self.absolute) != (other.size, other.absolute):
+            return False
+        mine, theirs = self._canonical(), other._canonical()
+        return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        state = self.__getstate__()
+        return tuple(
+            value.tobytes() if isinstance(value, np.ndarray) and value.dtype != object else str(value)
+            for name, value in state.items()
+            if name != "source"
+        )
+
+    def _text(self, label: Any) -> str:
+        return str(np.datetime64(int(label), "ns") if self.absolute else np.timedelta64(int(label), "ns"))
+
+    def __repr__(self) -> str:
+        if not self.size:
+            return f"SampleClock(0 rows, {float(self.row_rate):g} Hz)"
+        gaps = f"{self.gaps} gap{'' if self.gaps == 1 else 's'}"
+        low, high = self._text(self.labels(0)), self._text(self.labels(self.size - 1))
+        return f"SampleClock({self.size} rows, {float(self.row_rate):g} Hz, {len(self.time)} segments, {gaps}, {low} to {high})"
