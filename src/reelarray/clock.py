@@ -187,8 +187,8 @@ class SampleClock:
                 label = [str(np.datetime64(int(t), "ns")) for t in starts[k : k + 2]]
                 named = f" ({names[k]}, {names[k + 1]})" if names is not None else ""
                 raise ClockError(
-                    f"segment {k + 1} starts at {label[1]}, segment {k} at {label[0]} with {lengths[k]} samples{named}: "
-                    "they cannot be joined without time going back; use a smaller tolerance, or choose overlap="
+                    f"segment {k + 1} starts at {label[1]}, segment {k} at {label[0]} with {lengths[k]} samples"
+                    f"{named}: they cannot be joined without time going back; use a smaller tolerance, or choose overlap="
                 )
             common = np.gcd(took, lengths[before])
             period[before, 0], period[before, 1] = took // common, lengths[before] // common
@@ -222,8 +222,8 @@ class SampleClock:
             if (begin <= end).any():
                 s = int(np.argmax(begin <= end))
                 raise ClockError(
-                    f"stretch {s + 1} starts at {self._text(begin[s])}, before stretch {s} ends at {self._text(end[s])}: "
-                    "sort the segments, or choose what an overlap means with overlap='first' or 'last'"
+                    f"stretch {s + 1} starts at {self._text(begin[s])}, before stretch {s} ends at "
+                    f"{self._text(end[s])}: sort the segments, or choose what an overlap means with overlap='first' or 'last'"
                 )
 
     def replace(self, **changes: Any) -> SampleClock:
@@ -487,12 +487,12 @@ class SampleClock:
                         "on one time axis: bring them to one rate first, or keep them apart"
                     )
         tables: dict[str, list[np.ndarray]] = {name: [] for name in ("first", "offset", "counts", *_KNOT_FIELDS)}
-        size, carried, previous = 0, 0, None
+        size, carried, previous = 0, 0, clocks[0].slice(0, 0)
         for clock in clocks:
-            shift = clock._goes_on(previous) if previous is not None else None
+            shift = clock._goes_on(previous)
             goes_on, drop, counts = shift is not None, 0, np.diff(clock.knots_from)
-            moved = {name: getattr(clock, name) for name in _KNOT_FIELDS}
-            if goes_on:
+            moved: dict[str, Any] = {name: getattr(clock, name) for name in _KNOT_FIELDS}
+            if shift is not None:
                 before = previous.position[-1] + carried, previous.time[-1]
                 carried += shift  # from here to the end of this clock's first stretch
                 for name in ("position", "since"):
@@ -511,7 +511,7 @@ class SampleClock:
             for name in _KNOT_FIELDS:
                 tables[name].append(moved[name][drop:])
             size, previous = size + clock.size, clock
-        merged = {name: np.concatenate(pieces) for name, pieces in tables.items()}
+        merged: dict[str, Any] = {name: np.concatenate(pieces) for name, pieces in tables.items()}
         merged["knots_from"] = _ints(np.append(0, np.cumsum(merged.pop("counts"))))
         if all(name is None for name in merged["source"]):
             merged["source"] = None
@@ -539,13 +539,15 @@ class SampleClock:
         ahead = previous.offset[last] + (previous.size - previous.first[last]) * previous.step
         shift, rest = divmod(int(ahead - self.offset[0]), self.parts)
         knot, mine = len(previous.position) - 1, self.position[0] + shift
-        same = mine == previous.position[knot] and self.time[0] == previous.time[knot]
-        same &= np.array_equal(self.period[0], previous.period[knot])
-        follows = same or mine >= previous.position[knot] + previous.length[knot]
-        predicted = previous.times(np.array([last]), np.array([ahead]))[0]
-        if rest or not follows or predicted != self.labels([0])[0]:
+        if rest or self.since[0] != self.position[0]:
             return None
-        return shift
+        if mine == previous.position[knot]:
+            same = self.time[0] == previous.time[knot] and np.array_equal(self.period[0], previous.period[knot])
+            return shift if same else None
+        if mine < previous.position[knot] + previous.length[knot]:
+            return None
+        predicted = previous.times(np.array([last]), np.array([mine * self.parts]))[0]
+        return shift if predicted == self.time[0] else None
 
     # ---- being compared and shown ------------------------------------------------------------------------------------
 
@@ -598,4 +600,5 @@ class SampleClock:
             return f"SampleClock(0 rows, {float(self.row_rate):g} Hz)"
         gaps = f"{self.gaps} gap{'' if self.gaps == 1 else 's'}"
         low, high = self._text(self.labels(0)), self._text(self.labels(self.size - 1))
-        return f"SampleClock({self.size} rows, {float(self.row_rate):g} Hz, {len(self.time)} segments, {gaps}, {low} to {high})"
+        table = f"{len(self.time)} segments, {gaps}"
+        return f"SampleClock({self.size} rows, {float(self.row_rate):g} Hz, {table}, {low} to {high})"
