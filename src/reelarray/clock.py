@@ -188,7 +188,7 @@ class SampleClock:
                 named = f" ({names[k]}, {names[k + 1]})" if names is not None else ""
                 raise ClockError(
                     f"segment {k + 1} starts at {label[1]}, segment {k} at {label[0]} with {lengths[k]} samples"
-                    f"{named}: they cannot be joined without time going back; use a smaller tolerance, or choose overlap="
+                    f"{named}: joined, time would go back; use a smaller tolerance, or choose overlap="
                 )
             common = np.gcd(took, lengths[before])
             period[before, 0], period[before, 1] = took // common, lengths[before] // common
@@ -223,7 +223,7 @@ class SampleClock:
                 s = int(np.argmax(begin <= end))
                 raise ClockError(
                     f"stretch {s + 1} starts at {self._text(begin[s])}, before stretch {s} ends at "
-                    f"{self._text(end[s])}: sort the segments, or choose what an overlap means with overlap='first' or 'last'"
+                    f"{self._text(end[s])}: sort the segments, or choose overlap='first' or 'last'"
                 )
 
     def replace(self, **changes: Any) -> SampleClock:
@@ -489,16 +489,14 @@ class SampleClock:
         tables: dict[str, list[np.ndarray]] = {name: [] for name in ("first", "offset", "counts", *_KNOT_FIELDS)}
         size, carried, previous = 0, 0, clocks[0].slice(0, 0)
         for clock in clocks:
-            shift = clock._goes_on(previous)
-            goes_on, drop, counts = shift is not None, 0, np.diff(clock.knots_from)
+            follows = clock._goes_on(previous)
+            goes_on, drop, counts = follows is not None, 0, np.diff(clock.knots_from)
             moved: dict[str, Any] = {name: getattr(clock, name) for name in _KNOT_FIELDS}
-            if shift is not None:
-                before = previous.position[-1] + carried, previous.time[-1]
-                carried += shift  # from here to the end of this clock's first stretch
+            if follows is not None:
+                carried, drop = carried + follows[0], follows[1]  # carried to the end of this clock's first stretch
                 for name in ("position", "since"):
                     moved[name] = moved[name].copy()
                     moved[name][: counts[0]] += carried
-                drop = int((moved["position"][0], moved["time"][0]) == before)
                 counts = counts.copy()
                 tables["counts"][-1] = tables["counts"][-1].copy()
                 tables["counts"][-1][-1] += counts[0] - drop
@@ -531,23 +529,32 @@ class SampleClock:
             offset=_ints(self.offset * factor),
         )
 
-    def _goes_on(self, previous: SampleClock) -> int | None:
-        """Samples to add to my positions where I go on exactly where `previous` ends; None where I do not."""
+    def _goes_on(self, previous: SampleClock) -> tuple[int, int] | None:
+        """Where I go on exactly where `previous` ends: samples to add to my positions, and how many of my knots it has.
+
+        None where I do not go on.
+        """
         if not self.size or not previous.size:
             return None
         last = len(previous.first) - 1
         ahead = previous.offset[last] + (previous.size - previous.first[last]) * previous.step
         shift, rest = divmod(int(ahead - self.offset[0]), self.parts)
-        knot, mine = len(previous.position) - 1, self.position[0] + shift
+        mine = self.position[0] + shift
         if rest or self.since[0] != self.position[0]:
             return None
-        if mine == previous.position[knot]:
-            same = self.time[0] == previous.time[knot] and np.array_equal(self.period[0], previous.period[knot])
-            return shift if same else None
-        if mine < previous.position[knot] + previous.length[knot]:
+        end = len(previous.position)
+        shared = previous.knots_from[last] + np.searchsorted(previous.position[previous.knots_from[last] :], mine)
+        if shared < end:
+            count = int(end - shared)
+            for name in ("position", "time", "period"):
+                add = shift if name == "position" else 0
+                if not np.array_equal(getattr(self, name)[:count] + add, getattr(previous, name)[shared:]):
+                    return None
+            return shift, count
+        if mine < previous.position[-1] + previous.length[-1]:
             return None
         predicted = previous.times(np.array([last]), np.array([mine * self.parts]))[0]
-        return shift if predicted == self.time[0] else None
+        return (shift, 0) if predicted == self.time[0] else None
 
     # ---- being compared and shown ------------------------------------------------------------------------------------
 
