@@ -1,0 +1,148 @@
+"""The registry of file formats: which module reads a file, by name, by suffix, or by its first bytes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from functools import cache, lru_cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from ..errors import FormatError
+from ..source import Format, Header, Source
+from .ranges import HeaderBytes, is_remote
+
+__all__ = ["detect", "format_names", "get_format", "probe", "source"]
+
+GROUP = "reelarray.formats"
+# As in pyproject.toml, so that ours work from a source tree too, and cannot be replaced by another package.
+_OURS = {
+    "wav": "reelarray.formats.wav:FORMAT",
+    "libsndfile": "reelarray.formats.libsndfile:FORMAT",
+    "npz": "reelarray.formats.npz:FORMAT",
+    "raw": "reelarray.formats.raw:FORMAT",
+}
+_MAGIC_BYTES = 512
+
+
+def format_names() -> tuple[str, ...]:
+    """The names that `format=` takes: ours first, then those of other packages.
+
+    >>> format_names()[:4]
+    ('wav', 'libsndfile', 'npz', 'raw')
+    """
+    return (*_OURS, *_theirs())
+
+
+@cache
+def get_format(name: str) -> Format:
+    """The format of that name; raises `FormatError` that names those there are.
+
+    >>> get_format("wav").suffixes[0]
+    '.wav'
+    """
+    if name in _OURS:
+        module, _, attribute = _OURS[name].partition(":")
+        found = getattr(import_module(module), attribute)
+    elif name in _theirs():
+        point = _theirs()[name]
+        try:
+            found = point.load()
+        except Exception as error:
+            raise FormatError(
+                f"format {name!r} comes from {point.value}, which cannot be loaded ({type(error).__name__}: {error}); "
+                "update or uninstall that package"
+            ) from error
+    else:
+        raise FormatError(f"format {name!r} is not known; known are {', '.join(format_names())}")
+    if not isinstance(found, Format):
+        raise FormatError(f"format {name!r} should be a reelarray.source.Format, found {found!r}; update its package")
+    return found
+
+
+def detect(path: str | os.PathLike[str], head: bytes | None = None) -> Format:
+    """The format of a file: by its suffix, which its first bytes must confirm, else by its first bytes.
+
+    `head` is the first 512 bytes where the caller has them already. Raises `FormatError` that names the candidates.
+    """
+    path = os.fspath(path)
+    candidates = _by_suffix().get(_suffix(path), ())
+    if head is None:
+        with HeaderBytes(path) as file:
+            head = file.get(0, _MAGIC_BYTES)
+    found = [get_format(name) for name in candidates or format_names() if _loads(name)]
+    found = [format for format in found if format.recognises(head)]
+    if len(found) == 1:
+        return found[0]
+    seen = f"starts with {head[:16]!r}" if head else "is empty"
+    if candidates and not found:
+        raise FormatError(
+            f"{path} {seen}, which its suffix {_suffix(path)!r} ({', '.join(candidates)}) does not allow; pass format= "
+            f"if it is something else ({', '.join(format_names())}), or skip it"
+        )
+    if found:
+        names = ", ".join(format.name for format in found)
+        raise FormatError(f"{path} {seen}, which {names} all read; choose one with format=")
+    raise FormatError(
+        f"{path} {seen}, which no format recognises, and neither is the suffix {_suffix(path)!r}; known are "
+        f"{_known()}; pass format= to choose one, or leave this file out"
+    )
+
+
+def probe(path: str | os.PathLike[str], format: str | None = None, **options: Any) -> Header:
+    """Read what one file says about itself: detection, and one open. `options` are the format's own.
+
+    Raises `FormatError` where the file is not what its suffix or `format` says, `OSError` of the usual kinds where it
+    cannot be opened.
+    """
+    path = os.fspath(path)
+    if format is not None:
+        return get_format(format).probe(path, **options)
+    candidates = _by_suffix().get(_suffix(path), ())
+    # A suffix that names one format needs no look at the file: the format's own probe says what else it found.
+    chosen = get_format(candidates[0]) if len(candidates) == 1 else detect(path)
+    return chosen.probe(path, **options)
+
+
+def source(header: Header) -> Source:
+    """The source of a file's samples, by its header; opens nothing."""
+    return get_format(header.format).source(header.path, header.frames, header.layout, header.bytes, header.modified_ns)
+
+
+@lru_cache(maxsize=1)
+def _theirs() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _OURS}
+
+
+@lru_cache(maxsize=1)
+def _by_suffix() -> dict[str, tuple[str, ...]]:
+    """Suffix -> names of formats; where one of ours has a suffix, others do not."""
+    ours: dict[str, tuple[str, ...]] = {}
+    theirs: dict[str, tuple[str, ...]] = {}
+    for name in filter(_loads, format_names()):
+        table = ours if name in _OURS else theirs
+        for suffix in get_format(name).suffixes:
+            table[suffix] = (*table.get(suffix, ()), name)
+    return theirs | ours
+
+
+@cache
+def _loads(name: str) -> bool:
+    """Can it be used? A package that is broken must not take the other formats down with it."""
+    try:
+        get_format(name)
+    except FormatError as error:
+        warnings.warn(str(error), stacklevel=3)
+        return False
+    return True
+
+
+def _suffix(path: str) -> str:
+    if is_remote(path):
+        path = path.partition("?")[0].partition("#")[0]
+    return os.path.splitext(path)[1].lower()
+
+
+def _known() -> str:
+    return ", ".join(f"{name} ({' '.join(get_format(name).suffixes) or 'by name only'})" for name in format_names())

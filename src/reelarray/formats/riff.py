@@ -1,0 +1,149 @@
+"""The chunks of a RIFF, RIFX, RF64, BW64 or Wave64 file: where each begins and how long it really is."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..errors import FormatError
+from .ranges import HeaderBytes
+
+UNKNOWN_SIZES = (0, 0xFFFFFFFF)
+WRAP = 1 << 32
+# A tail of samples or of rubbish can look like chunks for ever; real files have a dozen.
+MOST_CHUNKS = 1000
+
+# Wave64 names its chunks by GUIDs whose first four bytes are the RIFF name.
+W64_RIFF = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
+W64_WAVE = b"wave" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
+
+_KNOWN = frozenset(
+    b"fmt |data|fact|LIST|list|JUNK|junk|FLLR|PAD |bext|iXML|guan|wamd|cue |smpl|inst|PEAK|id3 |ID3 |ds64|auxi|levl|"
+    b"axml|chna|cart|_PMX|minf|umid|elm1|regn|DGDA|ovwf|iXTC|LGWV|plst".split(b"|")
+)
+
+
+class Chunk(NamedTuple):
+    """`offset` and `size` are those of the body; `size` may reach beyond the end of the file."""
+
+    name: bytes
+    offset: int
+    size: int
+
+
+class Chunks(NamedTuple):
+    """What a walk found: `order` is the byte order for `struct`; `flags` say how the size of `data` was found."""
+
+    order: str
+    chunks: list[Chunk]
+    flags: tuple[str, ...]
+
+    def first(self, name: bytes) -> Chunk | None:
+        return next((chunk for chunk in self.chunks if chunk.name == name), None)
+
+
+def is_riff_wave(head: bytes) -> bool:
+    """First bytes of a file -> is it one of the WAV family?"""
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+        return head[8:12] == b"WAVE"
+    return head[:16] == W64_RIFF and head[24:40] == W64_WAVE
+
+
+def walk(file: HeaderBytes) -> Chunks:
+    """All chunks of a WAV file, in file order; the size of the file, not the one in its header, ends the walk."""
+    if file.get(0, 4) == b"riff":
+        return _walk_w64(file)
+    order = ">" if file.get(0, 4) == b"RIFX" else "<"
+    unpack = struct.Struct(order + "4sI").unpack
+    large = file.get(0, 4) in (b"RF64", b"BW64")
+    sizes: dict[bytes, int] = {}
+    chunks: list[Chunk] = []
+    flags: tuple[str, ...] = ()
+    position, end = 12, file.size
+    while position + 8 <= end and len(chunks) < MOST_CHUNKS:
+        name, size = unpack(file.get(position, 8))
+        if name not in _KNOWN and not _printable(name):
+            break
+        body = position + 8
+        if large and size == 0xFFFFFFFF and name in sizes:
+            size = sizes[name]
+        if name == b"data":
+            size, found = _data_size(file, body, size, lambda at: _ends_in_chunks(file, at, unpack))
+            flags += found
+        elif name == b"ds64" and large:
+            sizes = _sizes_64(file.get(body, min(size, 65536)))
+        chunks.append(Chunk(name, body, size))
+        position = body + size
+        if size & 1 and position + 8 < end:
+            position += _pad(file.get(position, 5))
+    return Chunks(order, chunks, flags)
+
+
+def _walk_w64(file: HeaderBytes) -> Chunks:
+    chunks: list[Chunk] = []
+    flags: tuple[str, ...] = ()
+    position = 40
+    while position + 24 <= file.size and len(chunks) < MOST_CHUNKS:
+        head = file.get(position, 24)
+        name, size, body = head[:4], int.from_bytes(head[16:], "little") - 24, position + 24
+        if not _printable(name):
+            break
+        if size < 0 or (name == b"data" and size == 0):
+            if name != b"data":
+                raise FormatError(
+                    f"{file.path}: the chunk {name.decode('ascii')!r} at byte {position} claims {size + 24} bytes, its "
+                    "own head has 24; the file is damaged: repair or skip it"
+                )
+            size, flags = file.size - body, ("unfinished",) if file.size > body else ()
+        chunks.append(Chunk(name, body, size))
+        position = body + (size + 7) // 8 * 8
+    return Chunks("<", chunks, flags)
+
+
+def _data_size(
+    file: HeaderBytes, body: int, size: int, ends_in_chunks: Callable[[int], bool]
+) -> tuple[int, tuple[str, ...]]:
+    """The size of `data` as it must have been meant, and the flag that says so."""
+    present = file.size - body
+    if size in UNKNOWN_SIZES and present > 0 and not (size == 0 and ends_in_chunks(body)):
+        return present, ("unfinished",)  # the recorder lost power before it came back to fill in the size
+    if size < WRAP <= present:
+        # A plain 32-bit size beyond 4 GiB: what follows the samples is small, so the nearest number of wraps fits.
+        wraps = (present - size + WRAP // 2) // WRAP
+        return size + wraps * WRAP, ("wrapped_size",) if wraps else ()
+    return size, ()
+
+
+def _ends_in_chunks(file: HeaderBytes, position: int, unpack: Callable[[bytes], tuple[bytes, int]]) -> bool:
+    """Do chunks follow from here to the very end? Then a `data` chunk of size 0 is empty, not unfinished."""
+    for _ in range(MOST_CHUNKS):
+        head = file.get(position, 8)
+        if len(head) < 8:
+            break
+        name, size = unpack(head)
+        if not _printable(name):
+            return False
+        position += 8 + size + (size & 1)
+    return file.size <= position <= file.size + 1
+
+
+def _sizes_64(body: bytes) -> dict[bytes, int]:
+    """The body of `ds64` -> chunk name to 64-bit size."""
+    if len(body) < 16:
+        return {}
+    sizes = {b"data": struct.unpack_from("<Q", body, 8)[0]}
+    count = struct.unpack_from("<I", body, 24)[0] if len(body) >= 28 else 0
+    for at in range(28, min(28 + 12 * count, len(body) - 11), 12):
+        name, size = struct.unpack_from("<4sQ", body, at)
+        sizes[name] = size
+    return sizes
+
+
+def _pad(following: bytes) -> int:
+    """1 for the byte that fills an odd chunk up to an even size, 0 where the writer forgot it."""
+    return 0 if following[:4] in _KNOWN and following[1:5] not in _KNOWN else 1
+
+
+def _printable(name: bytes) -> bool:
+    return all(0x20 <= byte < 0x7F for byte in name)

@@ -1,0 +1,203 @@
+"""The WAV family (RIFF, RIFX, RF64, BW64, Wave64) with uncompressed samples, read by our own offset arithmetic."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from ..errors import FormatError
+from ..source import Format, Header, Layout
+from . import tags
+from .pcm import Encoding, PcmSource, encoding
+from .ranges import HeaderBytes
+from .riff import Chunk, Chunks, is_riff_wave, walk
+
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+# Texts longer than this are not texts.
+LONGEST_TEXT = 1 << 20
+# A recorder that lost power leaves much more than this; music fades out in less.
+ZERO_TAIL_SECONDS = 1.0
+_TEXT_CHUNKS = frozenset((b"bext", b"LIST", b"list", b"guan", b"iXML"))
+
+
+def probe(path: str, *, zero_tail: bool = False) -> Header:
+    """Read the header of a WAV file: one open, a page at its start and, where something follows the samples, another.
+
+    `zero_tail=True` also looks for a second or more of zero bytes at the end of the samples (a recorder that allocated
+    the file and lost power), which reads samples. Compressed samples are handed to libsndfile: see `Header.format`.
+
+    Flags: "truncated" (fewer bytes than the header says), "unfinished" (no size was filled in: all bytes to the end
+    count), "wrapped_size" (a 32-bit size in a file beyond 4 GiB), "block_align" (recomputed), "partial_frame" (the last
+    frame is incomplete and left out), "extra_data" (a second `data` chunk is ignored), "zero_tail".
+
+    Raises `FormatError` for what is not such a file, `OSError` of the usual kinds for what cannot be opened.
+    """
+    with HeaderBytes(path) as file:
+        head = file.get(0, 40)
+        if not is_riff_wave(head):
+            raise FormatError(
+                f"{path} ({file.size} bytes) starts with {head[:16]!r}; a WAV file starts with RIFF, RIFX, RF64 or "
+                "BW64, a size and WAVE: pass format= if it is something else, or skip it"
+            )
+        found = walk(file)
+        fmt, data = _needed(file, found, b"fmt "), _needed(file, found, b"data")
+        layout = _sample_layout(path, found.order, file.get(fmt.offset, min(fmt.size, 40)))
+        if layout is None:
+            from . import libsndfile
+
+            return libsndfile.probe(path)
+        stored, channels, rate, valid_bits, flags = layout
+        block = stored.width * channels
+        present = min(data.size, max(file.size - data.offset, 0))
+        frames = present // block
+        flags += found.flags
+        if present < data.size:
+            flags += ("truncated",)
+        elif present % block:
+            flags += ("partial_frame",)
+        metadata: dict[str, Any] = {}
+        start_ns = None
+        if len(found.chunks) > 2:
+            if sum(chunk.name == b"data" and chunk.size > 0 for chunk in found.chunks) > 1:
+                flags += ("extra_data",)
+            metadata = _texts(file, found)
+            if metadata:
+                start_ns, source = tags.start(metadata)
+                metadata.update(source)
+        if valid_bits != 8 * stored.width:
+            metadata["valid_bits"] = valid_bits
+        if zero_tail:
+            zeros = _zero_bytes(file, data.offset, data.offset + frames * block) // block
+            if zeros and zeros >= min(frames, ZERO_TAIL_SECONDS * rate):
+                flags += ("zero_tail",)
+                metadata["zero_tail_frames"] = zeros
+        return Header(
+            path=path,
+            format="wav",
+            frames=frames,
+            rate=_fraction(rate),
+            shape=(frames,) if channels == 1 else (frames, channels),
+            dtype=stored.dtype.str,
+            subtype=stored.subtype,
+            layout=(stored.code, data.offset, channels),
+            bytes=file.size,
+            modified_ns=file.modified_ns,
+            scale=stored.scale,
+            start_ns=start_ns,
+            flags=flags,
+            metadata=metadata,
+        )
+
+
+def source(path: str, frames: int, layout: Layout, bytes: int, modified_ns: int) -> PcmSource:
+    code, offset, channels = layout
+    return PcmSource(path, frames, str(code), int(offset or 0), int(channels or 1), bytes, modified_ns)
+
+
+def _needed(file: HeaderBytes, found: Chunks, name: bytes) -> Chunk:
+    chunk = found.first(name)
+    if chunk is None:
+        names = ", ".join(repr(chunk.name.decode("ascii")) for chunk in found.chunks[:20]) or "no chunk at all"
+        raise FormatError(
+            f"{file.path} ({file.size} bytes) has no chunk {name.decode('ascii')!r}: {names} was found, 'fmt ' and "
+            "'data' are needed; the file was cut short or is damaged: skip it, or open its samples with format='raw'"
+        )
+    return chunk
+
+
+def _sample_layout(path: str, order: str, fmt: bytes) -> tuple[Encoding, int, int, int, tuple[str, ...]] | None:
+    """The body of `fmt ` -> encoding, channels, rate [Hz], valid bits, flags; None where libsndfile has to decode."""
+    if len(fmt) < 16:
+        raise FormatError(
+            f"{path}: its 'fmt ' chunk has {len(fmt)} bytes, 16 are needed; the header is damaged: skip the file, or "
+            "open its samples with format='raw'"
+        )
+    tag, channels, rate, byte_rate, block_align, bits = struct.unpack_from(order + "HHIIHH", fmt)
+    valid_bits = bits
+    if tag == EXTENSIBLE and len(fmt) >= 28:
+        valid_bits = struct.unpack_from(order + "H", fmt, 18)[0] or bits
+        # The GUID's first number is the tag that would have stood here before there were GUIDs.
+        tag = struct.unpack_from(order + "I", fmt, 24)[0] & 0xFFFF
+    if channels == 0 or rate == 0:
+        raise FormatError(
+            f"{path}: its header says {channels} channels at {rate} Hz, at least 1 of each is needed; the header is "
+            "damaged: skip the file, or open its samples with format='raw'"
+        )
+    if tag not in (PCM, FLOAT):
+        return None
+    width = (bits + 7) // 8
+    if not (1 <= width <= 8 if tag == PCM else width in (4, 8)):
+        raise FormatError(
+            f"{path}: its header says {bits} bits a sample (format tag {tag}), 1 to 64 for integers, 32 or 64 for "
+            "floats are known; the header is damaged: skip the file, or open its samples with format='raw'"
+        )
+    flags: tuple[str, ...] = ()
+    if block_align != channels * width:
+        if byte_rate != rate * channels * width:
+            raise FormatError(
+                f"{path}: its header contradicts itself: {channels} channels of {bits} bits make frames of "
+                f"{channels * width} bytes, but it says {block_align} bytes a frame and {byte_rate} bytes a second at "
+                f"{rate} Hz; skip the file, or open its samples with format='raw'"
+            )
+        flags = ("block_align",)
+    return (
+        _encoding(order, "f" if tag == FLOAT else "i" if width > 1 else "u", width),
+        channels,
+        rate,
+        valid_bits,
+        flags,
+    )
+
+
+def _texts(file: HeaderBytes, found: Chunks) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    for name, offset, size in found.chunks:
+        if name not in _TEXT_CHUNKS or size > LONGEST_TEXT:
+            continue
+        body = file.get(offset, size)
+        if name == b"bext":
+            metadata["bext"] = tags.bext(body)
+        elif name == b"guan":
+            metadata["guano"] = tags.guano(body)
+        elif name == b"iXML":
+            metadata["ixml"] = tags.text(body)
+        elif items := tags.info(body, found.order):
+            metadata.setdefault("info", {}).update(items)
+    comment = metadata.get("info", {}).get("ICMT", "")
+    if "Recorded at" in comment and (moth := tags.audiomoth(comment)):
+        metadata["audiomoth"] = moth
+    return metadata
+
+
+def _zero_bytes(file: HeaderBytes, start: int, stop: int) -> int:
+    """How many bytes before `stop` are zero, looking back no further than `start`."""
+    position = stop
+    while position > start:
+        step = min(1 << 16, position - start)
+        block = file.get(position - step, step)
+        rest = len(block.rstrip(b"\0"))
+        if rest:
+            return stop - (position - step + rest)
+        position -= step
+    return stop - start
+
+
+@lru_cache(maxsize=64)
+def _fraction(rate: int) -> Fraction:
+    return Fraction(rate)
+
+
+@lru_cache(maxsize=64)
+def _encoding(order: str, kind: str, width: int) -> Encoding:
+    return encoding(f"{order}{kind}{width}")
+
+
+FORMAT = Format(
+    name="wav",
+    suffixes=(".wav", ".wave", ".bwf", ".rf64", ".bw64", ".w64"),
+    recognises=is_riff_wave,
+    probe=probe,
+    source=source,
+)
