@@ -545,10 +545,11 @@ class SampleClock:
         end = len(previous.position)
         shared = previous.knots_from[last] + np.searchsorted(previous.position[previous.knots_from[last] :], mine)
         if shared < end:
-            count = int(end - shared)
+            count = int(min(end - shared, self.knots_from[1]))
             for name in ("position", "time", "period"):
                 add = shift if name == "position" else 0
-                if not np.array_equal(getattr(self, name)[:count] + add, getattr(previous, name)[shared:]):
+                theirs = getattr(previous, name)[shared : shared + count]
+                if not np.array_equal(getattr(self, name)[:count] + add, theirs):
                     return None
             return shift, count
         if mine < previous.position[-1] + previous.length[-1]:
