@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -34,11 +34,15 @@ class Encoding:
     dtype: np.dtype
     scale: float
 
-    @property
+    @cached_property
     def code(self) -> str:
         return f"{self.order}{self.kind}{self.width}" if self.width > 1 else f"{self.kind}1"
 
-    @property
+    @cached_property
+    def type(self) -> str:
+        return self.dtype.str
+
+    @cached_property
     def subtype(self) -> str:
         """The name that libsndfile gives it, where it has one."""
         if self.kind == "f":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
-from types import TracebackType
 from typing import Any, NoReturn
 
 from ..errors import FormatError, MissingPackage
@@ -22,17 +21,18 @@ def is_remote(path: str) -> bool:
 
 
 class HeaderBytes:
-    """One file while its header is read: `size`, `modified_ns` (0: unknown) and `get`, behind a single open.
+    """One file while its header is read: `size`, `modified_ns` (0: unknown), `head` and `get`, behind a single open.
 
-    The last window read is kept, so neighbouring chunks cost nothing. Use it in a `with` block.
+    The first window and the last one are kept, so neighbouring chunks cost nothing. `close` it.
     """
 
-    __slots__ = ("_close", "_fetch", "_start", "_step", "_window", "modified_ns", "path", "size")
+    __slots__ = ("_handle", "_start", "_window", "head", "modified_ns", "path", "size")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._start = 0
         if is_remote(path):
+            self._handle = -1
             filesystem, key = remote_filesystem(path)
             info = _asking(path, filesystem.info, key)
             if info.get("size") is None:
@@ -40,41 +40,37 @@ class HeaderBytes:
                     f"{path}: the server does not say how long the file is; download it and open the copy"
                 )
             self.size, self.modified_ns = int(info["size"]), _modified_ns(info)
-            self._step = REMOTE_STEP
-            self._fetch: Callable[[int, int], bytes] = lambda start, length: remote_range(path, start, start + length)
-            self._close: Callable[[], None] = lambda: None
-            self._window = self._fetch(0, min(REMOTE_STEP, self.size)) if self.size else b""
+            self.head = self._window = remote_range(path, 0, min(REMOTE_STEP, self.size)) if self.size else b""
             return
         try:
-            handle = os.open(path, _FLAGS)
+            self._handle = os.open(path, _FLAGS)
         except OSError as error:
             explain(path, error)
-        self._close = lambda: os.close(handle)
         try:
-            status = os.fstat(handle)
-            self._window = os.read(handle, LOCAL_STEP)
+            status = os.fstat(self._handle)
+            self.head = self._window = os.read(self._handle, LOCAL_STEP)
         except OSError as error:
-            os.close(handle)
+            os.close(self._handle)
             explain(path, error)
         self.size, self.modified_ns = status.st_size, status.st_mtime_ns
-        self._step = LOCAL_STEP
-        self._fetch = lambda start, length: _read_at(handle, start, length)
 
     def get(self, start: int, length: int) -> bytes:
         """The bytes [start, start + length), fewer where the file ends."""
         stop = min(start + length, self.size)
-        if start >= stop:
-            return b""
+        if stop <= len(self.head):
+            return self.head[start:stop]
         if start < self._start or stop > self._start + len(self._window):
-            self._window = self._fetch(start, min(max(length, self._step), self.size - start))
             self._start = start
-        return self._window[start - self._start : stop - self._start]
+            if self._handle < 0:
+                self._window = remote_range(self.path, start, min(start + max(length, REMOTE_STEP), self.size))
+            else:
+                os.lseek(self._handle, start, os.SEEK_SET)
+                self._window = os.read(self._handle, max(length, LOCAL_STEP))
+        return self._window[start - self._start : max(stop - self._start, 0)]
 
-    def __enter__(self) -> HeaderBytes:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._close()
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
 
 
 def read_range(path: str, offset: int, buffer: memoryview, size: int, modified_ns: int) -> int:
@@ -184,8 +180,3 @@ def _modified_ns(info: dict[str, Any]) -> int:
     if isinstance(value, int | float):
         return round(value * 1e9)
     return round(value.timestamp() * 1e9) if isinstance(value, datetime) else 0
-
-
-def _read_at(handle: int, start: int, length: int) -> bytes:
-    os.lseek(handle, start, os.SEEK_SET)
-    return os.read(handle, length)

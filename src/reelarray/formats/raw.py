@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from fractions import Fraction
 
 from ..errors import FormatError
@@ -35,8 +36,8 @@ def probe(
         missing = " and ".join(name for name, value in (("rate=", rate), ("dtype=", dtype)) if value is None)
         raise FormatError(
             f"{path}: format='raw' has no header to look into, and {missing} was not given; give the rate in Hz and "
-            "the type of a sample, such as rate=48000, dtype='<i2', and channels= and offset= (bytes) where they are not "
-            "1 and 0"
+            "the type of a sample, such as rate=48000, dtype='<i2', and channels= and offset= (bytes) where they are "
+            "not 1 and 0"
         )
     if not (math.isfinite(rate) and rate > 0 and channels >= 1 and offset >= 0):
         raise FormatError(
@@ -44,7 +45,7 @@ def probe(
             "offset >= 0 bytes are possible"
         )
     stored = encoding(dtype)
-    with HeaderBytes(path) as file:
+    with closing(HeaderBytes(path)) as file:
         size, modified_ns = file.size, file.modified_ns
     if offset > size:
         raise FormatError(f"{path} has {size} bytes, the samples should begin at byte {offset}; give a smaller offset=")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 from ..errors import FormatError
 from .ranges import HeaderBytes
@@ -18,29 +18,15 @@ MOST_CHUNKS = 1000
 W64_RIFF = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
 W64_WAVE = b"wave" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
+_LITTLE, _BIG = struct.Struct("<4sI").unpack_from, struct.Struct(">4sI").unpack_from
 _KNOWN = frozenset(
     b"fmt |data|fact|LIST|list|JUNK|junk|FLLR|PAD |bext|iXML|guan|wamd|cue |smpl|inst|PEAK|id3 |ID3 |ds64|auxi|levl|"
     b"axml|chna|cart|_PMX|minf|umid|elm1|regn|DGDA|ovwf|iXTC|LGWV|plst".split(b"|")
 )
 
 
-class Chunk(NamedTuple):
-    """`offset` and `size` are those of the body; `size` may reach beyond the end of the file."""
-
-    name: bytes
-    offset: int
-    size: int
-
-
-class Chunks(NamedTuple):
-    """What a walk found: `order` is the byte order for `struct`; `flags` say how the size of `data` was found."""
-
-    order: str
-    chunks: list[Chunk]
-    flags: tuple[str, ...]
-
-    def first(self, name: bytes) -> Chunk | None:
-        return next((chunk for chunk in self.chunks if chunk.name == name), None)
+# Name of the chunks -> (offset, size) of each one's body, in file order; a size may reach beyond the end of the file.
+Chunks = dict[bytes, list[tuple[int, int]]]
 
 
 def is_riff_wave(head: bytes) -> bool:
@@ -50,41 +36,51 @@ def is_riff_wave(head: bytes) -> bool:
     return head[:16] == W64_RIFF and head[24:40] == W64_WAVE
 
 
-def walk(file: HeaderBytes) -> Chunks:
-    """All chunks of a WAV file, in file order; the size of the file, not the one in its header, ends the walk."""
-    if file.get(0, 4) == b"riff":
+def walk(file: HeaderBytes) -> tuple[str, Chunks, tuple[str, ...]]:
+    """The chunks of a WAV file, its byte order for `struct`, and flags that say how the size of `data` was found.
+
+    The size of the file, not the one in its header, ends the walk.
+    """
+    head = file.head
+    kind = head[:4]
+    if kind == b"riff":
         return _walk_w64(file)
-    order = ">" if file.get(0, 4) == b"RIFX" else "<"
-    unpack = struct.Struct(order + "4sI").unpack
-    large = file.get(0, 4) in (b"RF64", b"BW64")
+    large = kind in (b"RF64", b"BW64")
+    order, unpack_from = (">", _BIG) if kind == b"RIFX" else ("<", _LITTLE)
     sizes: dict[bytes, int] = {}
-    chunks: list[Chunk] = []
+    chunks: Chunks = {}
     flags: tuple[str, ...] = ()
     position, end = 12, file.size
-    while position + 8 <= end and len(chunks) < MOST_CHUNKS:
-        name, size = unpack(file.get(position, 8))
-        if name not in _KNOWN and not _printable(name):
+    for _ in range(MOST_CHUNKS):
+        if position + 8 > end:
             break
         body = position + 8
+        name, size = unpack_from(head, position) if body <= len(head) else unpack_from(file.get(position, 8))
+        if name not in _KNOWN and not _printable(name):
+            break
         if large and size == 0xFFFFFFFF and name in sizes:
             size = sizes[name]
         if name == b"data":
-            size, found = _data_size(file, body, size, lambda at: _ends_in_chunks(file, at, unpack))
-            flags += found
+            present = end - body
+            if size in UNKNOWN_SIZES or present >= WRAP:
+                size, found = _data_size(file, body, size, unpack_from)
+                flags += found
         elif name == b"ds64" and large:
             sizes = _sizes_64(file.get(body, min(size, 65536)))
-        chunks.append(Chunk(name, body, size))
+        chunks.setdefault(name, []).append((body, size))
         position = body + size
         if size & 1 and position + 8 < end:
             position += _pad(file.get(position, 5))
-    return Chunks(order, chunks, flags)
+    return order, chunks, flags
 
 
-def _walk_w64(file: HeaderBytes) -> Chunks:
-    chunks: list[Chunk] = []
+def _walk_w64(file: HeaderBytes) -> tuple[str, Chunks, tuple[str, ...]]:
+    chunks: Chunks = {}
     flags: tuple[str, ...] = ()
     position = 40
-    while position + 24 <= file.size and len(chunks) < MOST_CHUNKS:
+    for _ in range(MOST_CHUNKS):
+        if position + 24 > file.size:
+            break
         head = file.get(position, 24)
         name, size, body = head[:4], int.from_bytes(head[16:], "little") - 24, position + 24
         if not _printable(name):
@@ -96,17 +92,17 @@ def _walk_w64(file: HeaderBytes) -> Chunks:
                     "own head has 24; the file is damaged: repair or skip it"
                 )
             size, flags = file.size - body, ("unfinished",) if file.size > body else ()
-        chunks.append(Chunk(name, body, size))
+        chunks.setdefault(name, []).append((body, size))
         position = body + (size + 7) // 8 * 8
-    return Chunks("<", chunks, flags)
+    return "<", chunks, flags
 
 
 def _data_size(
-    file: HeaderBytes, body: int, size: int, ends_in_chunks: Callable[[int], bool]
+    file: HeaderBytes, body: int, size: int, unpack_from: Callable[..., tuple[Any, ...]]
 ) -> tuple[int, tuple[str, ...]]:
     """The size of `data` as it must have been meant, and the flag that says so."""
     present = file.size - body
-    if size in UNKNOWN_SIZES and present > 0 and not (size == 0 and ends_in_chunks(body)):
+    if size in UNKNOWN_SIZES and present > 0 and not (size == 0 and _ends_in_chunks(file, body, unpack_from)):
         return present, ("unfinished",)  # the recorder lost power before it came back to fill in the size
     if size < WRAP <= present:
         # A plain 32-bit size beyond 4 GiB: what follows the samples is small, so the nearest number of wraps fits.
@@ -115,13 +111,13 @@ def _data_size(
     return size, ()
 
 
-def _ends_in_chunks(file: HeaderBytes, position: int, unpack: Callable[[bytes], tuple[bytes, int]]) -> bool:
+def _ends_in_chunks(file: HeaderBytes, position: int, unpack_from: Callable[..., tuple[Any, ...]]) -> bool:
     """Do chunks follow from here to the very end? Then a `data` chunk of size 0 is empty, not unfinished."""
     for _ in range(MOST_CHUNKS):
         head = file.get(position, 8)
         if len(head) < 8:
             break
-        name, size = unpack(head)
+        name, size = unpack_from(head)
         if not _printable(name):
             return False
         position += 8 + size + (size & 1)
