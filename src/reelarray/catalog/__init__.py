@@ -1,0 +1,34 @@
+"""The catalog: a folder of recorder files to a table with one row a file, its report, and the csv files of OSmOSE."""
+
+from reelarray.catalog.files import NoFiles
+from reelarray.catalog.osmose import (
+    describe_metadata,
+    read_file_list,
+    read_metadata,
+    read_timestamps,
+    write_metadata,
+    write_timestamps,
+)
+from reelarray.catalog.osmose_files import describe_files, read_file_metadata, write_file_metadata
+from reelarray.catalog.position import position_attrs
+from reelarray.catalog.report import Summary, drop_abnormal, quarantine, summarise
+from reelarray.catalog.scan import scan
+
+__all__ = [
+    "NoFiles",
+    "Summary",
+    "describe_files",
+    "describe_metadata",
+    "drop_abnormal",
+    "position_attrs",
+    "quarantine",
+    "read_file_list",
+    "read_file_metadata",
+    "read_metadata",
+    "read_timestamps",
+    "scan",
+    "summarise",
+    "write_file_metadata",
+    "write_metadata",
+    "write_timestamps",
+]

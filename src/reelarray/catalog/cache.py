@@ -1,0 +1,90 @@
+"""Headers that were read before: one JSON file a scanned folder, in the user's cache folder or elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+# Goes up whenever a header is read differently: a cache of another version is read again, not trusted.
+VERSION = 1
+Record = list[Any]
+Key = tuple[str, int, int]
+
+
+def cache_file(root: str, request: Mapping[str, Any], cache: str | os.PathLike[str] | None) -> Path:
+    """Where the headers of one folder are kept; `request` is whatever changes what is read (format and its options).
+
+    `cache` is a folder, or a file that ends in .json; None is the user's cache folder of the system.
+    """
+    if cache is not None and os.fspath(cache).lower().endswith(".json"):
+        return Path(cache)
+    if cache is None:
+        from platformdirs import user_cache_path
+
+        folder = user_cache_path("reelarray", appauthor=False) / "catalog"
+    else:
+        folder = Path(cache)
+    key = json.dumps([os.path.abspath(root) if "://" not in root else root, dict(request)], sort_keys=True, default=str)
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+
+def load(file: Path) -> dict[Key, Record]:
+    """Records by (path, bytes, modified ns); nothing, and a logged warning, where the cache cannot be read."""
+    try:
+        content = json.loads(file.read_bytes())
+        if content["version"] != VERSION:
+            return {}
+        keys = zip(content["path"], content["bytes"], content["modified"], strict=True)
+        return dict(zip(keys, content["records"], strict=True))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning(
+            "%s: the header cache cannot be read (%s: %s); headers are read again", file, type(error).__name__, error
+        )
+        return {}
+
+
+def save(file: Path, records: Mapping[Key, Record]) -> None:
+    """Write all records at once: to a temporary name, then one rename. Failing is only logged."""
+    paths, sizes, modified = zip(*records, strict=True) if records else ((), (), ())
+    content = {
+        "version": VERSION,
+        "path": paths,
+        "bytes": sizes,
+        "modified": modified,
+        "records": list(records.values()),
+    }
+    try:
+        write_atomically(file, json.dumps(content, separators=(",", ":"), allow_nan=True))
+    except OSError as error:
+        log.warning("%s: the header cache cannot be written (%s); the next scan reads all headers again", file, error)
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old one or the new one, never a part."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+        _usual_mode(temporary)
+        os.replace(temporary, file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _usual_mode(path: str) -> None:
+    """mkstemp makes a file for its owner alone; outputs follow the umask like any other."""
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(path, 0o666 & ~umask)

@@ -1,0 +1,275 @@
+"""`scan`: a folder of recorder files to a table with one row a file, nothing left out and nothing guessed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reelarray import formats
+from reelarray.catalog import anomalies
+from reelarray.catalog.files import Listing, file_name, list_files
+from reelarray.catalog.headers import Headers, read_headers
+from reelarray.catalog.names import check_offsets
+from reelarray.catalog.osmose import read_timestamps
+from reelarray.catalog.samples import note_samples
+from reelarray.catalog.times import Starts, TimeRule, check_prefer, find_starts, given_start, place_back_to_back
+from reelarray.catalog.zones import SECOND, Ambiguous, check_ambiguous, parse_zone
+from reelarray.errors import ClockError
+from reelarray.source import Header
+
+log = logging.getLogger(__name__)
+
+COLUMNS = (
+    "path", "format", "start", "stop", "samples", "rate", "channels", "subtype", "bytes", "modified", "anomaly", "use",
+    "start_source", "exact_rate", "shape", "dtype", "scale", "offset", "units", "layout", "metadata",
+)  # fmt: skip
+NAT = np.iinfo(np.int64).min
+
+
+def scan(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    pattern: str | None = None,
+    recursive: bool = True,
+    exclude: str | Sequence[str] | None = None,
+    format: str | None = None,
+    timestamp: str | Sequence[str] | None = None,
+    offsets: tuple[int, int] | None = None,
+    recorder: str | None = None,
+    timezone: str = "UTC",
+    ambiguous: Ambiguous | None = None,
+    timestamps_csv: str | os.PathLike[str] | bool | None = None,
+    trust_z: bool = True,
+    start: Any = None,
+    prefer: Sequence[str] | None = None,
+    quick: bool = True,
+    tolerance: float | None = None,
+    exempt_last: bool = False,
+    cache: bool | str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Folder(s), file(s), glob pattern(s) or URLs -> table of files, one row each, in order of start.
+
+    Start times come from `start` or a timestamp.csv, else from the header, else from the name by the patterns of known
+    recorders. A `timestamp` template or `offsets` are explicit and win over the header. Headers that were read before
+    are taken from a cache, by size and time of modification.
+
+    Parameters
+    ----------
+    paths : where to look; folders are searched for the suffixes of all formats, in capitals or not
+    pattern : names to take from folders, as "*.wav", instead of the known suffixes
+    recursive : also look in folders within folders
+    exclude : names, paths or glob patterns to leave out
+    format : name of the format, for all files; `options` go to its `probe`
+    timestamp : strftime template(s) of the start time in the file name, the last match counts
+    offsets : (first, last) characters of the start time in the name without suffix, from 0, both included
+    recorder : only the name patterns of this recorder, such as "soundtrap"
+    timezone : zone of times that name none: "UTC", "Europe/Paris", "+02:00"
+    ambiguous : "earlier" or "later" for local times that occur twice or never when the clocks change; None raises
+    timestamps_csv : file with the start times; None uses a timestamp.csv among the files, False does not
+    trust_z : False applies the zone in the third column of the csv, for files whose "Z" is not UTC
+    start : time of the first file (in `timezone`); the others follow back to back in the natural order of their paths
+    prefer : ("name", "header"), ("header",) ... instead of the order above
+    quick : False also reads the samples of ten files and looks for NaN, clipping, zeros, and floats beyond full scale
+    tolerance : seconds that two files may be apart or overlap and still be joined; None is 1 s where all starts are
+        whole seconds, else one sample
+    exempt_last : the last file may be shorter than the others
+    cache : False for none, or a folder or .json file instead of the user's cache folder
+    threads : readers of headers at a time; None is 1, and 16 for URLs
+
+    Returns
+    -------
+    DataFrame: path, format, start and stop (datetime64[ns], UTC, NaT where unknown), samples (frames), rate (Hz),
+    channels, subtype, bytes, modified (ns since 1970), anomaly ("" or "code: text; code: text"), use (False where
+    samples cannot be used as they are), start_source ("given", "csv", "name", "header", "bext", "audiomoth", "guano",
+    "soundtrap" or ""), and what reading needs: exact_rate (text of a fraction), shape, dtype, scale, offset, units,
+    layout, metadata. `attrs` says how the table was made.
+
+    Raises
+    ------
+    NoFiles : nothing there (also a FileNotFoundError)
+    ClockError : a template that matches no name, a name with two readings, a local time that is ambiguous
+    PermissionError : a folder that cannot be listed
+
+    >>> import tempfile, wave
+    >>> folder = tempfile.mkdtemp()
+    >>> with wave.open(f"{folder}/site_20220925_223450.wav", "wb") as file:
+    ...     file.setparams((1, 2, 48000, 0, "NONE", "")); file.writeframes(bytes(2 * 48000))
+    >>> scan(folder, cache=False)[["start", "stop", "samples", "rate"]].iloc[0].astype(str).tolist()
+    ['2022-09-25 22:34:50', '2022-09-25 22:34:51', '48000', '48000.0']
+    """
+    explicit = timestamp is not None or offsets is not None
+    order = check_prefer(prefer, explicit)
+    check_ambiguous(ambiguous)
+    zone = parse_zone(timezone)
+    offsets = None if offsets is None else check_offsets(offsets)
+    if start is not None and (explicit or timestamps_csv not in (None, False)):
+        raise ClockError(
+            "start= places all files back to back; leave out timestamp=, offsets= and timestamps_csv=, or start="
+        )
+    listing = list_files(paths, suffixes=_suffixes(format), pattern=pattern, exclude=exclude, recursive=recursive)
+    names = [file.path for file in listing.files]
+    headers = read_headers(
+        listing.files, format=format, options=options, cache=cache, whole=listing.whole, threads=threads
+    )
+    csv = _csv_of(listing, timestamps_csv, explicit or start is not None)
+    missing: list[str] = []
+    if start is not None:
+        starts = place_back_to_back(names, headers.found, given_start(start, zone, ambiguous))
+    else:
+        listed, missing = _listed(csv, names, trust_z, timezone, ambiguous)
+        rule = TimeRule(timestamp, offsets, recorder, zone, ambiguous, order)
+        starts = find_starts(names, headers.found, rule, listed=listed, logs=listing.logs)
+    table, tolerance_ns = _table(listing, headers, starts, tolerance=tolerance, quick=quick, exempt_last=exempt_last)
+    table.attrs |= {
+        "files": len(table),
+        "excluded": listing.excluded,
+        "passed_over": listing.passed_over,
+        "headers_cached": headers.cached,
+        "headers_read": len(table) - headers.cached,
+        "read_by": starts.read_by,
+        "timezone": str(timezone),
+        "timestamps_csv": csv,
+        "csv_missing": missing,
+        "tolerance": tolerance_ns / SECOND,
+        "quick": quick,
+    }
+    return table
+
+
+def _suffixes(format: str | None) -> tuple[str, ...]:
+    names = formats.format_names() if format is None else (format,)
+    return tuple(suffix for name in names for suffix in formats.get_format(name).suffixes)
+
+
+def _csv_of(listing: Listing, given: str | os.PathLike[str] | bool | None, explicit: bool) -> str | None:
+    """The timestamp.csv to use: the given one, or the only one among the files, unless times were given another way."""
+    if given is not None and not isinstance(given, bool):
+        return os.fspath(given)
+    if given is False or not listing.timestamps:
+        if given is True:
+            raise ClockError("timestamps_csv=True, but there is no timestamp.csv among the files; pass its path")
+        return None
+    if given is None and explicit:
+        log.info("%s is not used: start times were given explicitly", ", ".join(listing.timestamps))
+        return None
+    if len(listing.timestamps) > 1:
+        found = ", ".join(listing.timestamps[:10])
+        raise ClockError(
+            f"{len(listing.timestamps)} files of start times were found ({found}); pass timestamps_csv= with the one "
+            "to use, timestamps_csv=False for none, or scan the folders one by one"
+        )
+    return listing.timestamps[0]
+
+
+def _listed(
+    csv: str | None, paths: Sequence[str], trust_z: bool, timezone: str, ambiguous: Ambiguous | None
+) -> tuple[dict[str, int], list[str]]:
+    """UTC ns by path from a timestamp.csv, and the names in it that no file has."""
+    if csv is None:
+        return {}, []
+    rows = read_timestamps(csv, trust_z=trust_z, timezone=timezone, ambiguous=ambiguous)
+    times = dict(zip(rows["filename"], rows["start"].astype("int64").tolist(), strict=True))
+    by_name: dict[str, list[str]] = {}
+    for path in paths:
+        by_name.setdefault(file_name(path), []).append(path)
+    listed, missing = {}, []
+    for name, ns in times.items():
+        found = by_name.get(file_name(name), [])
+        if len(found) > 1:
+            tail = name.replace("\\", "/")
+            found = [path for path in found if path.replace("\\", "/").endswith("/" + tail)]
+            if len(found) != 1 or "/" not in tail:
+                raise ClockError(
+                    f"{csv}: {name!r} could be {' or '.join(by_name[file_name(name)][:10])}; write the folder before "
+                    "the name in the csv, or scan the folders one by one"
+                )
+        if found:
+            listed[found[0]] = ns
+        else:
+            missing.append(name)
+    if missing:
+        log.warning("%s names %d files that are not there: %s", csv, len(missing), ", ".join(missing[:10]))
+    return listed, missing
+
+
+def _table(
+    listing: Listing, headers: Headers, starts: Starts, *, tolerance: float | None, quick: bool, exempt_last: bool
+) -> tuple[pd.DataFrame, int]:
+    paths = [file.path for file in listing.files]
+    order = sorted(range(len(paths)), key=lambda i: (starts.ns[i] is None, starts.ns[i] or 0, paths[i]))
+    found = [headers.found[i] for i in order]
+    notes = [starts.notes[i] for i in order]
+    files = [listing.files[i] for i in order]
+    start_ns = np.array([NAT if (ns := starts.ns[i]) is None else ns for i in order], np.int64)
+    span = [0 if isinstance(h, str) else h.frames * SECOND * h.rate.denominator // h.rate.numerator for h in found]
+    stop_ns = np.where(
+        (start_ns == NAT) | [isinstance(h, str) for h in found], NAT, start_ns + np.array(span, np.int64)
+    )
+    tolerance_ns = _tolerance(start_ns, found, tolerance)
+
+    anomalies.note_headers(found, notes)
+    anomalies.note_mixtures(found, notes)
+    seconds = np.array([np.nan if isinstance(h, str) else h.frames / float(h.rate) for h in found])
+    anomalies.note_durations(seconds, notes, exempt_last=exempt_last)
+    placed = np.flatnonzero((start_ns != NAT) & (stop_ns != NAT))
+    anomalies.note_neighbours(
+        [files[i].path for i in placed], start_ns[placed], stop_ns[placed], [notes[i] for i in placed], tolerance_ns
+    )
+    checked = [] if quick else note_samples(found, notes)
+
+    def column(pick: Any, missing: Any) -> list[Any]:
+        return [missing if isinstance(header, str) else pick(header) for header in found]
+
+    columns: Mapping[str, Any] = {
+        "path": [file.path for file in files],
+        "format": column(lambda h: h.format, ""),
+        "start": start_ns.view("datetime64[ns]"),
+        "stop": stop_ns.view("datetime64[ns]"),
+        "samples": np.array(column(lambda h: h.frames, 0), np.int64),
+        "rate": np.array(column(lambda h: float(h.rate), np.nan), np.float64),
+        "channels": np.array(column(_channel_count, 0), np.int64),
+        "subtype": column(lambda h: h.subtype, ""),
+        "bytes": np.array(
+            [f.bytes if isinstance(h, str) else h.bytes for f, h in zip(files, found, strict=True)], np.int64
+        ),
+        "modified": np.array(
+            [f.modified if isinstance(h, str) else h.modified_ns for f, h in zip(files, found, strict=True)], np.int64
+        ),
+        "anomaly": [anomalies.join_notes(each) for each in notes],
+        "use": np.array([anomalies.is_usable(each) for each in notes], bool),
+        "start_source": [starts.source[i] for i in order],
+        "exact_rate": column(lambda h: str(h.rate), ""),
+        "shape": column(lambda h: h.shape, None),
+        "dtype": column(lambda h: h.dtype, ""),
+        "scale": np.array(column(lambda h: h.scale, np.nan), np.float64),
+        "offset": np.array(column(lambda h: h.offset, np.nan), np.float64),
+        "units": column(lambda h: h.units, ""),
+        "layout": column(lambda h: h.layout, None),
+        "metadata": column(lambda h: dict(h.metadata), None),
+    }
+    table = pd.DataFrame({name: columns[name] for name in COLUMNS})
+    table.attrs["checked"] = [files[i].path for i in checked]
+    return table, tolerance_ns
+
+
+def _channel_count(header: Header) -> int:
+    return int(np.prod(header.shape[1:], dtype=np.int64))
+
+
+def _tolerance(start_ns: np.ndarray, headers: Sequence[Header | str], given: float | None) -> int:
+    if given is not None:
+        if not given >= 0:
+            raise ClockError(f"tolerance={given!r} was given; expected seconds, 0 or more")
+        return round(given * SECOND)
+    known = start_ns[start_ns != NAT]
+    rates = [float(header.rate) for header in headers if isinstance(header, Header)]
+    if np.any(known % SECOND) and rates:
+        return int(np.ceil(SECOND / min(rates)))
+    return SECOND
