@@ -30,15 +30,16 @@ def check_format(
     The contract:
 
     * The format is registered. Detection finds it from the file, unless `format` names it.
-    * `probe` gives a header whose shape begins with `frames`, whose rate is positive, whose `layout` is a tuple of plain
-      values, and whose size is the file's; twice the same. The source has that shape and type.
+    * `probe` gives a header whose shape begins with `frames`, whose rate is positive, whose `layout` is a tuple of
+      plain values, and whose size is the file's; twice the same. The source has that shape and type.
     * The source is a value: equal and of equal hash after pickling, and it reads the same then.
     * `read(start, stop)` gives exactly those frames in native byte order: no frames for an empty range, the same
       samples for any cut, an `IndexError` or `ValueError` beyond the file. Two threads at once get the same. The file
       is closed after each read.
     * A file that lost its end is loud: a source of the whole file raises `TruncatedFile` or `FormatError` where
-      frames are missing; a fresh probe raises, or flags what it found, or gives a source that raises. Never fewer samples in
-      silence. (A headerless file can only tell by an incomplete last frame: check it with frames of two bytes or more.)
+      frames are missing; a fresh probe raises, or flags what it found, or gives a source that raises. Never fewer
+      samples in silence. (A headerless file can only tell by an incomplete last frame: check one with frames of two
+      bytes or more.)
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -96,6 +97,20 @@ def guano(body: bytes) -> dict[str, str]:
     """The body of a `guan` chunk: UTF-8 lines `key: value` -> key to value."""
     lines = (line.partition(":") for line in text(body).splitlines())
     return {key.strip(): value.strip() for key, colon, value in lines if colon and key.strip()}
+
+
+def auxi(body: bytes) -> dict[str, Any]:
+    """The body of an `auxi` chunk of a radio recorder: two SYSTEMTIMEs and the center frequency [Hz].
+
+    Writers disagree about the zone of the times, so they start nothing: they are kept as naive ISO text.
+    """
+    if len(body) < 36:
+        return {}
+    found: dict[str, Any] = {"center_frequency": int.from_bytes(body[32:36], "little")}
+    for name, at in (("start", 0), ("stop", 16)):
+        year, month, _, day, hour, minute, second, milliseconds = struct.unpack_from("<8H", body, at)
+        found[name] = f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}"
+    return found
 
 
 def start(metadata: Mapping[str, Any]) -> tuple[int | None, dict[str, str]]:

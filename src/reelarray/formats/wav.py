@@ -19,7 +19,7 @@ PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 LONGEST_TEXT = 1 << 20
 # A recorder that lost power leaves much more than this; music fades out in less.
 ZERO_TAIL_SECONDS = 1.0
-_TEXT_CHUNKS = frozenset((b"bext", b"LIST", b"list", b"guan", b"iXML"))
+_TEXT_CHUNKS = frozenset((b"bext", b"LIST", b"list", b"guan", b"iXML", b"auxi"))
 
 
 def probe(path: str, *, zero_tail: bool = False) -> Header:
@@ -174,6 +174,8 @@ def _texts(file: HeaderBytes, order: str, chunks: Chunks) -> dict[str, Any]:
                 metadata["guano"] = tags.guano(body)
             elif name == b"iXML":
                 metadata["ixml"] = tags.text(body)
+            elif name == b"auxi":
+                metadata["auxi"] = tags.auxi(body)
             elif items := tags.info(body, order):
                 metadata.setdefault("info", {}).update(items)
     comment = metadata.get("info", {}).get("ICMT", "")

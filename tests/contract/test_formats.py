@@ -1,0 +1,165 @@
+"""Every format keeps the contract: one row each."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import reelarray.formats
+from reelarray import formats, testing
+from reelarray.errors import TruncatedFile
+from reelarray.source import Format, Header
+from reelarray.testing import check_format
+
+COUNTS = (np.random.default_rng(5).normal(size=(9000, 2)) * 4000).astype(np.int16)
+Write = Callable[[str], np.ndarray | None]
+
+
+def sound(counts: np.ndarray, exact: bool, **options: Any) -> Write:
+    def write(path: str) -> np.ndarray | None:
+        soundfile.write(path, counts, 22050, **options)
+        return counts if exact else None
+
+    return write
+
+
+def npz(path: str) -> np.ndarray:
+    np.savez(path, data=COUNTS, samplerate=22050)
+    return COUNTS
+
+
+def raw(path: str) -> np.ndarray:
+    COUNTS.tofile(path)
+    return COUNTS
+
+
+ROWS: list[tuple[str, str, Write, dict[str, Any]]] = [
+    ("wav", "x.wav", sound(COUNTS, True), {}),
+    ("wav", "mono.WAV", sound(COUNTS[:, 0], True), {}),
+    ("wav", "24.wav", sound(COUNTS, False, subtype="PCM_24"), {}),
+    ("wav", "8.wav", sound(COUNTS, False, subtype="PCM_U8"), {}),
+    ("wav", "float.wav", sound(COUNTS, False, subtype="FLOAT"), {}),
+    ("wav", "big.wav", sound(COUNTS, True, endian="BIG"), {}),
+    ("wav", "x.rf64", sound(COUNTS, True, format="RF64"), {}),
+    ("wav", "x.w64", sound(COUNTS, True, format="W64"), {}),
+    ("wav", "no_suffix", sound(COUNTS, True, format="WAV"), {}),
+    ("libsndfile", "ulaw.wav", sound(COUNTS, False, subtype="ULAW"), {}),
+    ("libsndfile", "adpcm.wav", sound(COUNTS, False, subtype="IMA_ADPCM"), {}),
+    ("libsndfile", "gsm.wav", sound(COUNTS[:, 0], False, subtype="GSM610"), {}),
+    ("libsndfile", "x.flac", sound(COUNTS, True), {}),
+    ("libsndfile", "24.flac", sound(COUNTS, False, subtype="PCM_24"), {}),
+    ("libsndfile", "x.aiff", sound(COUNTS, True), {}),
+    ("libsndfile", "x.caf", sound(COUNTS, True, subtype="PCM_16"), {}),
+    ("libsndfile", "x.au", sound(COUNTS, True), {}),
+    ("libsndfile", "x.voc", sound(COUNTS, True), {}),
+    ("libsndfile", "x.ogg", sound(COUNTS, False, format="OGG"), {}),
+    ("libsndfile", "x.mp3", sound(COUNTS, False), {}),
+    ("npz", "x.npz", npz, {}),
+    ("raw", "x.bin", raw, {"format": "raw", "rate": 22050, "dtype": "<i2", "channels": 2}),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "write", "options"), ROWS, ids=[f"{row[0]}-{row[1]}" for row in ROWS])
+def test_contract(tmp_path: Path, name: str, file: str, write: Write, options: dict[str, Any]) -> None:
+    path = str(tmp_path / file)
+    header = check_format(path, expected=write(path), **options)
+    assert header.format == name
+    assert header.rate == 22050
+
+
+def test_every_format_has_a_row() -> None:
+    assert {row[0] for row in ROWS} == set(formats._OURS)
+
+
+def test_every_module_with_a_format_is_registered() -> None:
+    found = {}
+    for module in pkgutil.iter_modules(reelarray.formats.__path__):
+        made = getattr(import_module(f"reelarray.formats.{module.name}"), "FORMAT", None)
+        if isinstance(made, Format):
+            found[made.name] = f"reelarray.formats.{module.name}:FORMAT"
+    assert found == formats._OURS
+
+
+def test_the_table_of_ours_is_the_one_that_is_installed() -> None:
+    tomllib = import_module("tomllib")
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["entry-points"][formats.GROUP] == formats._OURS
+
+
+class Broken:
+    """A source that does one thing wrong."""
+
+    def __init__(self, inner: Any, wrong: str) -> None:
+        self.inner, self.wrong = inner, wrong
+        self.shape, self.dtype = inner.shape, inner.dtype
+        self.handles: list[Any] = []
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Broken) and self.inner == other.inner
+
+    def __hash__(self) -> int:
+        return id(self) if self.wrong == "hash" else hash(self.inner)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        if self.wrong == "handle":
+            self.handles.append(open(self.inner.path, "rb"))  # noqa: SIM115
+        if self.wrong == "range":
+            start, stop = max(start, 0), max(min(stop, self.shape[0]), 0)
+            start = min(start, stop)
+        try:
+            found = self.inner.read(start, stop)
+        except TruncatedFile:
+            if self.wrong != "silent":
+                raise
+            return np.zeros((7, *self.shape[1:]), self.dtype)
+        if self.wrong == "cut" and start > 0:
+            found = found + 1
+        if self.wrong == "dtype":
+            found = found.astype("f8")
+        return found
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ("cut", "differ from those of the whole"),
+        ("range", "raises nothing"),
+        ("dtype", "was expected"),
+        ("hash", "after pickling"),
+        ("handle", "stays open"),
+        ("silent", "in silence"),
+    ],
+)
+def test_the_kit_notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, text: str) -> None:
+    if wrong == "handle" and not os.path.isdir("/proc/self/fd"):
+        pytest.skip("the system does not tell which files are open")
+    path = str(tmp_path / "x.wav")
+    soundfile.write(path, COUNTS, 22050)
+    monkeypatch.setattr(testing, "source", lambda header: Broken(formats.source(header), wrong))
+    with pytest.raises(AssertionError, match=text):
+        check_format(path)
+
+
+def test_the_kit_notices_wrong_samples_and_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "x.wav")
+    soundfile.write(path, COUNTS, 22050)
+    wrong = COUNTS.copy()
+    wrong[8999, 1] += 1
+    with pytest.raises(AssertionError, match=r"1 samples, the first at \(8999, 1\)"):
+        check_format(path, expected=wrong)
+
+    def unflagged(path: str, format: str | None = None, **options: Any) -> Header:
+        return replace(formats.probe(path, format, **options), flags=())
+
+    monkeypatch.setattr(testing, "probe", unflagged)
+    with pytest.raises(AssertionError, match="without a flag"):
+        check_format(path)
