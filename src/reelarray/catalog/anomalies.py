@@ -100,7 +100,7 @@ def note_mixtures(headers: Sequence[Header | str], notes: list[list[str]]) -> No
     common_rate = Counter(header.rate for header, _ in readable).most_common(1)[0][0]
     common_shape = Counter(header.shape[1:] for header, _ in readable).most_common(1)[0][0]
     for header, found in readable:
-        if header.rate != common_rate:
+        if header.rate is not common_rate and header.rate != common_rate:
             found.append(
                 f"mixed_rate: {float(header.rate):,.10g} Hz, most files have {float(common_rate):,.10g} Hz; scan the "
                 "rates apart (pattern= or exclude=), or resample"

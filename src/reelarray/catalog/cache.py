@@ -32,15 +32,18 @@ def cache_file(root: str, request: Mapping[str, Any], cache: str | os.PathLike[s
         folder = user_cache_path("reelarray", appauthor=False) / "catalog"
     else:
         folder = Path(cache)
-    key = json.dumps([os.path.abspath(root) if "://" not in root else root, dict(request)], sort_keys=True, default=str)
+    key = (os.path.abspath(root) if "://" not in root else root) + "\n" + _as_text(request)
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
-def load(file: Path) -> dict[Key, Record]:
-    """Records by (path, bytes, modified ns); nothing, and a logged warning, where the cache cannot be read."""
+def load(file: Path, request: Mapping[str, Any]) -> dict[Key, Record]:
+    """Records by (path, bytes, modified ns); nothing, and a logged warning, where the cache cannot be read.
+
+    Headers that were read at another request (format, options) do not count.
+    """
     try:
         content = json.loads(file.read_bytes())
-        if content["version"] != VERSION:
+        if content["version"] != VERSION or content["request"] != _as_text(request):
             return {}
         keys = zip(content["path"], content["bytes"], content["modified"], strict=True)
         return dict(zip(keys, content["records"], strict=True))
@@ -53,11 +56,16 @@ def load(file: Path) -> dict[Key, Record]:
         return {}
 
 
-def save(file: Path, records: Mapping[Key, Record]) -> None:
+def _as_text(request: Mapping[str, Any]) -> str:
+    return json.dumps(dict(request), sort_keys=True, default=str)
+
+
+def save(file: Path, request: Mapping[str, Any], records: Mapping[Key, Record]) -> None:
     """Write all records at once: to a temporary name, then one rename. Failing is only logged."""
     paths, sizes, modified = zip(*records, strict=True) if records else ((), (), ())
     content = {
         "version": VERSION,
+        "request": _as_text(request),
         "path": paths,
         "bytes": sizes,
         "modified": modified,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reelarray.catalog.names import file_name
+from reelarray.catalog.soundtrap import LOG_SUFFIX, log_beside
 from reelarray.errors import RecordingError, ReelError
 
 # What lies beside recordings and is read by name, never as a recording.
 TIMESTAMPS = "timestamp.csv"
-LOG_SUFFIX = ".log.xml"
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -95,7 +95,8 @@ def list_files(
     if not seen:
         _nothing_left([os.fspath(path) for path in named], pattern, suffixes, excluded, passed_over)
     whole = whole if pattern is None and not patterns and recursive else set()
-    return Listing(list(seen.values()), sorted(timestamps), frozenset(logs), excluded, passed_over, frozenset(whole))
+    files = sorted(seen.values(), key=lambda file: file.path)
+    return Listing(files, sorted(timestamps), frozenset(logs), excluded, passed_over, frozenset(whole))
 
 
 def _entries(
@@ -118,7 +119,8 @@ def _entries(
     if os.path.isdir(path):
         return _walk(path, recursive), matches, True
     if os.path.exists(path):
-        return iter([_stat(path)]), always, False
+        log = log_beside(path)
+        return (_stat(each) for each in (path, log) if each == path or os.path.exists(log)), always, False
     if not _MAGIC.search(path):
         raise NoFiles(
             f"{path} does not exist (looked for from {os.getcwd()}); check the path, or pass a folder or a pattern"

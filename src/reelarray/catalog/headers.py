@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from reelarray import formats
@@ -46,40 +47,45 @@ def read_headers(
     Roots in `whole` were listed completely: what is not there any more is dropped from their cache.
     """
     found: list[Header | str | None] = [None] * len(files)
-    by_root: dict[str, list[int]] = defaultdict(list)
-    for index, file in enumerate(files):
-        by_root[file.root].append(index)
-    known: dict[str, dict[store.Key, store.Record]] = {}
-    where = {}
-    shared_layouts: dict[Any, Any] = {}
-    if cache is not False:
-        place = None if cache is None or cache is True else cache
-        request = {"format": format, **options}
-        for root, indices in by_root.items():
-            where[root] = store.cache_file(root, request, place)
-            known[root] = store.load(where[root])
-            for index in indices:
-                file = files[index]
-                record = known[root].get((file.path, file.bytes, file.modified))
-                if record is not None and file.modified:
-                    found[index] = _from_record(file, record, shared_layouts)
+    request = {"format": format, **options}
+    stores = {} if cache is False else _stores(files, request, None if cache is None or cache is True else cache)
+    known = {file: store.load(file, request) for file in stores}
+    rates: dict[str, Fraction] = {}
+    for file, indices in stores.items():
+        for index in indices:
+            listed = files[index]
+            record = known[file].get((listed.path, listed.bytes, listed.modified))
+            if record is not None and listed.modified:
+                found[index] = _from_record(listed, record, rates)
     missing = [index for index, header in enumerate(found) if header is None]
-    for index, header in zip(missing, _probe_all([files[i] for i in missing], format, options, threads), strict=True):
-        found[index] = header
+    for index, probed in zip(missing, _probe_all([files[i] for i in missing], format, options, threads), strict=True):
+        found[index] = probed
     if missing:
         log.info("%d headers read, %d from the cache", len(missing), len(files) - len(missing))
-    for root, file in where.items():
-        if not missing and len(by_root[root]) == len(known[root]):
+    for file, indices in stores.items():
+        if not missing and len(indices) == len(known[file]):
             continue  # nothing read, nothing gone
         fresh = {
             (header.path, header.bytes, header.modified_ns): _to_record(header)
-            for index in by_root[root]
+            for index in indices
             if isinstance(header := found[index], Header) and header.modified_ns
         }
-        kept = fresh if root in whole else _newest(known[root], fresh)
-        if kept.keys() != known[root].keys():
-            store.save(file, kept)
+        complete = all(files[index].root in whole for index in indices)
+        kept = fresh if complete else _newest(known[file], fresh)
+        if kept.keys() != known[file].keys():
+            store.save(file, request, kept)
     return Headers([header for header in found if header is not None], len(files) - len(missing))
+
+
+def _stores(
+    files: Sequence[Listed], request: Mapping[str, Any], place: str | os.PathLike[str] | None
+) -> dict[Path, list[int]]:
+    """Cache file -> indices of the files whose headers it keeps."""
+    by_root = {root: store.cache_file(root, request, place) for root in {file.root for file in files}}
+    stores: dict[Path, list[int]] = defaultdict(list)
+    for index, file in enumerate(files):
+        stores[by_root[file.root]].append(index)
+    return stores
 
 
 def _probe_all(
@@ -126,25 +132,30 @@ def _to_record(header: Header) -> store.Record:
     ]
 
 
-def _from_record(file: Listed, record: store.Record, shared: dict[Any, Any]) -> Header:
-    format, frames, rate, shape, dtype, subtype, layout, scale, offset, units, start_ns, flags, metadata = record
-    if rate not in shared:
-        shared[rate] = Fraction(rate)
-    return Header(
-        file.path,
-        format,
-        frames,
-        shared[rate],
-        tuple(shape),
-        dtype,
-        subtype,
-        tuple(layout),
-        file.bytes,
-        file.modified,
-        scale,
-        offset,
-        units,
-        start_ns,
-        tuple(flags),
-        metadata,
-    )
+def _from_record(file: Listed, record: store.Record, rates: dict[str, Fraction]) -> Header | None:
+    """Header of a record; None, so that it is read again, where the record is not one."""
+    try:
+        format, frames, rate, shape, dtype, subtype, layout, scale, offset, units, start_ns, flags, metadata = record
+        if rate not in rates:
+            rates[rate] = Fraction(rate)
+        return Header(
+            file.path,
+            format,
+            frames,
+            rates[rate],
+            tuple(shape),
+            dtype,
+            subtype,
+            tuple(layout),
+            file.bytes,
+            file.modified,
+            scale,
+            offset,
+            units,
+            start_ns,
+            tuple(flags),
+            metadata,
+        )
+    except (TypeError, ValueError):
+        log.warning("%s: its record in the header cache is damaged; the header is read again", file.path)
+        return None

@@ -25,7 +25,8 @@ class Summary:
 
     `duration` is from the first start to the last stop, `effort` the seconds of samples, `duty_cycle` the percentage of
     the mean interval between starts that the mean file covers (NaN unless starts are regular). `anomalies` has the
-    number of files by code, `files_of` the first ten names by code. `str()` of it is a report to read.
+    number of files by code, `files_of` the first ten names by code, `missing` what a timestamp.csv names and is not
+    there. `str()` of it is a report to read.
     """
 
     files: int
@@ -45,6 +46,7 @@ class Summary:
     anomalies: dict[str, int]
     files_of: dict[str, list[str]]
     start_sources: dict[str, int]
+    missing: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -67,6 +69,11 @@ class Summary:
         ]
         if not np.isnan(self.duty_cycle):
             lines.append(f"duty      {self.duty_cycle:.2f} %")
+        if self.missing:
+            more = f" and {len(self.missing) - 10} more" if len(self.missing) > 10 else ""
+            lines.append(
+                f"missing   {len(self.missing):,} files of the timestamp.csv: {', '.join(self.missing[:10])}{more}"
+            )
         if not self.anomalies:
             lines.append("anomalies none")
         for code, count in self.anomalies.items():
@@ -118,6 +125,7 @@ def summarise(catalog: pd.DataFrame) -> Summary:
         duty_cycle=duty_cycle(starts, (placed["samples"] / placed["rate"]).to_numpy(), tolerance),
         anomalies={code: counted[code] for code in ordered},
         files_of={code: names[code] for code in ordered},
+        missing=list(catalog.attrs.get("csv_missing", ())),
         start_sources={str(source): int(n) for source, n in catalog["start_source"].value_counts().items()},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -260,7 +261,7 @@ def _table(
 
 
 def _channel_count(header: Header) -> int:
-    return int(np.prod(header.shape[1:], dtype=np.int64))
+    return math.prod(header.shape[1:])
 
 
 def _tolerance(start_ns: np.ndarray, headers: Sequence[Header | str], given: float | None) -> int:

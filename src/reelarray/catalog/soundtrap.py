@@ -14,21 +14,23 @@ from reelarray.errors import FormatError
 
 # A log is some kilobytes; a file far beyond that is not one.
 _LARGEST_LOG = 1 << 24
+LOG_SUFFIX = ".log.xml"
 
 
 @dataclass(frozen=True)
 class SoundTrapLog:
-    """What a log says of the recording at one rate; times are UTC ns, `metadata` JSON values."""
+    """What a log says of the recording at one rate: UTC ns, `gap_us` in microseconds, `metadata` as JSON values."""
 
     start_ns: int | None
     stop_ns: int | None
     samples: int | None
+    gap_us: float
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def log_beside(path: str) -> str:
     """Where the log of a recording would be: "5146.200828000000.wav" -> "5146.200828000000.log.xml"."""
-    return re.sub(r"\.[^.\\/]*$", "", path) + ".log.xml"
+    return re.sub(r"\.[^.\\/]*$", "", path) + LOG_SUFFIX
 
 
 def read_log(path: str, rate: float, zone: tzinfo, ambiguous: Ambiguous | None = None) -> SoundTrapLog:
@@ -68,7 +70,8 @@ def read_log(path: str, rate: float, zone: tzinfo, ambiguous: Ambiguous | None =
             break
     samples = _number(facts.get("SampleCount"))
     start, stop = (_utc(facts, end, zone, ambiguous) for end in ("Start", "Stop"))
-    return SoundTrapLog(start, stop, None if samples is None else int(samples), metadata)
+    gap_us = _number(facts.get("CumulativeSamplingGap", "").replace("us", "")) or 0.0
+    return SoundTrapLog(start, stop, None if samples is None else int(samples), gap_us, metadata)
 
 
 def _parse(path: str) -> ElementTree.Element:

@@ -73,6 +73,9 @@ def find_starts(
     starts = Starts(
         [listed.get(path) for path in paths], ["csv" if path in listed else "" for path in paths], [[] for _ in paths]
     )
+    for path, notes in zip(paths, starts.notes, strict=True):
+        if listed and path not in listed:
+            notes.append("not_listed: the timestamp.csv that is used does not name this file")
     others: list[list[tuple[str, int]]] = [[] for _ in paths]
     torn: list[str] = []
     for source in rule.prefer:
@@ -170,6 +173,11 @@ def _from_headers(
                 if found.samples is not None and found.samples != header.frames:
                     notes[index].append(
                         f"log: {found.metadata['log']} counts {found.samples:,} samples, the file has {header.frames:,}"
+                    )
+                if found.gap_us:
+                    notes[index].append(
+                        f"gap_inside: {found.metadata['log']} counts {found.gap_us / 1e6:.6f} s of sampling gaps "
+                        "within the file, whose labels know nothing of them"
                     )
                 if isinstance(header.metadata, dict):
                     header.metadata["soundtrap"] = found.metadata

@@ -1,0 +1,135 @@
+"""The header cache: what has not changed is not read again, what has is, and nothing in it is trusted blindly."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from recordings import RATE, deployment, write_wav
+
+from reelarray import formats
+from reelarray.catalog import scan
+
+
+@pytest.fixture
+def probed(monkeypatch):
+    """Names of the files whose headers are read."""
+    seen = []
+    probe = formats.probe
+
+    def counting(path, format=None, **options):
+        seen.append(os.path.basename(path))
+        return probe(path, format, **options)
+
+    monkeypatch.setattr(formats, "probe", counting)
+    return seen
+
+
+@pytest.fixture
+def folder(tmp_path):
+    deployment(tmp_path / "files", 3)
+    return tmp_path / "files"
+
+
+def test_a_second_scan_reads_no_header_and_gives_the_same_table(folder, tmp_path, probed):
+    first = scan(folder, cache=tmp_path / "cache")
+    probed.clear()
+    second = scan(folder, cache=tmp_path / "cache")
+    assert probed == []
+    assert second.attrs["headers_cached"] == 3
+    assert first.equals(second)
+    assert [type(value) for value in second["layout"]] == [tuple] * 3
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_a_file_that_changed_is_read_again(folder, tmp_path, probed):
+    scan(folder, cache=tmp_path / "cache")
+    changed = folder / "site_20220925_223451.wav"
+    write_wav(changed, 2 * RATE)
+    probed.clear()
+    table = scan(folder, cache=tmp_path / "cache")
+    assert probed == [changed.name]
+    assert table["samples"].tolist() == [RATE, 2 * RATE, RATE]
+
+
+def test_the_same_size_at_another_time_is_a_change(folder, tmp_path, probed):
+    scan(folder, cache=tmp_path / "cache")
+    path = folder / "site_20220925_223450.wav"
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
+    probed.clear()
+    scan(folder, cache=tmp_path / "cache")
+    assert probed == [path.name]
+
+
+def test_vanished_files_are_dropped_by_a_whole_scan_and_kept_by_a_part(folder, tmp_path):
+    file = tmp_path / "one.json"
+    scan(folder, cache=file)
+    scan(f"{folder}/*50.wav", cache=file)
+    assert len(json.loads(file.read_text())["path"]) == 3
+    (folder / "site_20220925_223451.wav").unlink()
+    assert len(scan(folder, cache=file)) == 2
+    assert len(json.loads(file.read_text())["path"]) == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1}', "\x00\xff", "null"])
+def test_a_damaged_cache_is_ignored_with_a_warning(folder, tmp_path, caplog, content):
+    file = tmp_path / "one.json"
+    expected = scan(folder, cache=file)
+    file.write_text(content, encoding="latin-1")
+    assert scan(folder, cache=file).equals(expected)
+    assert "cannot be read" in caplog.text
+    assert scan(folder, cache=file).attrs["headers_cached"] == 3
+
+
+def test_damaged_records_are_read_again(folder, tmp_path, caplog):
+    file = tmp_path / "one.json"
+    expected = scan(folder, cache=file)
+    content = json.loads(file.read_text())
+    content["records"] = [["wav"], None, 5]
+    file.write_text(json.dumps(content))
+    assert scan(folder, cache=file).equals(expected)
+
+
+def test_other_options_or_versions_do_not_share_headers(folder, tmp_path, probed):
+    file = tmp_path / "one.json"
+    scan(folder, cache=file)
+    probed.clear()
+    scan(folder, format="wav", cache=file)
+    assert len(probed) == 3
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"version": -1}))
+    probed.clear()
+    scan(folder, format="wav", cache=file)
+    assert len(probed) == 3
+
+
+def test_unreadable_files_are_tried_again(folder, tmp_path, probed):
+    bad = folder / "bad.wav"
+    bad.write_text("x")
+    scan(folder, cache=tmp_path / "cache")
+    probed.clear()
+    scan(folder, cache=tmp_path / "cache")
+    assert probed == ["bad.wav"]
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(folder, tmp_path, caplog):
+    (tmp_path / "occupied").write_text("a file, no folder")
+    assert len(scan(folder, cache=tmp_path / "occupied")) == 3
+    assert "cannot be written" in caplog.text
+
+
+def test_no_cache_leaves_nothing(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    scan(folder, cache=False)
+    assert not (tmp_path / "xdg").exists()
+    scan(folder)
+    assert len(list((tmp_path / "xdg").rglob("*.json"))) == 1
+
+
+def test_folders_can_share_one_file(tmp_path):
+    deployment(tmp_path / "a", 2)
+    deployment(tmp_path / "b", 2)
+    scan([tmp_path / "a", tmp_path / "b"], cache=tmp_path / "one.json")
+    assert scan([tmp_path / "a", tmp_path / "b"], cache=tmp_path / "one.json").attrs["headers_cached"] == 4

@@ -1,0 +1,95 @@
+"""Names of recorders: each is read as the committed table says, or has no time; two readings are an error."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from reelarray.catalog.names import file_name
+from reelarray.catalog.recorders import RULES, _possible, recognise, rules_of
+from reelarray.catalog.zones import iso, localise, parse_zone
+from reelarray.errors import ClockError
+
+TABLE = Path(__file__).with_name("recorder_names.csv")
+with TABLE.open(encoding="utf-8", newline="") as file:
+    ROWS = [(row["name"], row["timezone"], row["utc"]) for row in csv.DictReader(file)]
+
+
+def utc(name: str, timezone: str = "UTC", recorder: str | None = None) -> str:
+    [reading] = recognise([name], recorder)
+    if reading.wall is None:
+        return "no time"
+    zone = parse_zone(timezone) if reading.offset is None else dt.timezone(dt.timedelta(seconds=reading.offset))
+    return iso(localise(reading.wall, zone))
+
+
+@pytest.mark.parametrize(("name", "timezone", "expected"), ROWS, ids=[file_name(row[0]) for row in ROWS])
+def test_a_name_is_read_as_the_table_says(name, timezone, expected):
+    assert utc(name, timezone) == expected
+
+
+def test_the_table_has_every_name_of_the_shared_list(shared):
+    names = (shared / "data" / "recorder_filenames.txt").read_text(encoding="utf-8").splitlines()
+    assert {name for name in names if name} <= {name for name, _, _ in ROWS}
+
+
+def test_the_table_has_names_of_every_rule():
+    used = {reading.by for reading in recognise([name for name, _, _ in ROWS])}
+    assert {rule.name for rule in RULES} <= used
+
+
+@pytest.mark.parametrize("name", ["20220103_183000_20220103_190000.wav", "120101101112_20220103_183000.wav"])
+def test_two_readings_are_an_error_that_shows_both(name):
+    with pytest.raises(ClockError) as error:
+        recognise(["a_20220103_183000.wav", name])
+    text = str(error.value)
+    assert name in text
+    assert "2022-01-03T18:30:00" in text
+    assert " or " in text
+    assert "timestamp=" in text
+    assert "recorder=" in text
+    assert recognise([name], strict=False)[0].wall is None
+
+
+def test_a_date_written_twice_is_no_ambiguity():
+    assert utc("20220103_183000_220103_183000.wav") == "2022-01-03T18:30:00Z"
+
+
+def test_digits_that_are_no_date_beside_a_date_do_not_count():
+    assert utc("123456789012_20220103_183000.wav") == "2022-01-03T18:30:00Z"
+
+
+def test_impossible_dates_are_flagged_with_what_was_read():
+    [reading] = recognise(["x_20220230_120000.wav"])
+    assert reading.wall is None
+    assert reading.problem.startswith("impossible_date: '20220230_120000'")
+
+
+def test_hexadecimal_digits_alone_are_read_only_beside_names_with_letters():
+    assert recognise(["58312345.WAV"])[0].wall is None
+    both = recognise(["58312345.WAV", "5B1F2A3C.WAV"])
+    assert [iso(reading.wall) for reading in both] == ["2016-11-20T04:15:01Z", "2018-06-12T02:04:44Z"]
+
+
+def test_a_recorder_restricts_the_patterns():
+    assert utc("101112_20200131.wav", recorder="uAural") == "2020-01-31T10:11:12Z"
+    assert utc("101112_20200131.wav", recorder="soundtrap") == "no time"
+    with pytest.raises(ClockError, match=r"did you mean 'soundtrap'.*audiomoth"):
+        rules_of("soundtrapp")
+
+
+def test_folders_are_never_read():
+    assert utc("20220103_183000/hello.wav") == "no time"
+    assert utc("C:\\20220103_183000\\hello.wav") == "no time"
+
+
+def test_the_shape_of_a_name_drops_no_rule_that_reads_it():
+    for name, _, _ in ROWS:
+        stem = file_name(name).rpartition(".")[0]
+        shape = "".join("0" if letter.isdigit() else letter for letter in stem)
+        assert {rule.name for rule in RULES if rule.regex.search(stem)} <= {
+            rule.name for rule in _possible(shape, None)
+        }
