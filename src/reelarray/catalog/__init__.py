@@ -1,6 +1,7 @@
 """The catalog: a folder of recorder files to a table with one row a file, its report, and the csv files of OSmOSE."""
 
 from reelarray.catalog.files import NoFiles
+from reelarray.catalog.names import output_stem
 from reelarray.catalog.osmose import (
     describe_metadata,
     read_file_list,
@@ -11,7 +12,7 @@ from reelarray.catalog.osmose import (
 )
 from reelarray.catalog.osmose_files import describe_files, read_file_metadata, write_file_metadata
 from reelarray.catalog.position import position_attrs
-from reelarray.catalog.report import Summary, drop_abnormal, quarantine, summarise
+from reelarray.catalog.report import Summary, drop_abnormal, quarantine, select, summarise
 from reelarray.catalog.scan import scan
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "describe_files",
     "describe_metadata",
     "drop_abnormal",
+    "output_stem",
     "position_attrs",
     "quarantine",
     "read_file_list",
@@ -27,6 +29,7 @@ __all__ = [
     "read_metadata",
     "read_timestamps",
     "scan",
+    "select",
     "summarise",
     "write_file_metadata",
     "write_metadata",

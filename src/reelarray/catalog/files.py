@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,8 @@ from typing import Any
 from reelarray.catalog.names import file_name
 from reelarray.catalog.soundtrap import LOG_SUFFIX, log_beside
 from reelarray.errors import RecordingError, ReelError
+
+log = logging.getLogger(__name__)
 
 # What lies beside recordings and is read by name, never as a recording.
 TIMESTAMPS = "timestamp.csv"
@@ -74,6 +77,7 @@ def list_files(
     timestamps: set[str] = set()
     logs: set[str] = set()
     excluded: list[str] = []
+    effective: set[str] = set()
     whole: set[str] = set()
     passed_over = 0
     for path in named:
@@ -88,12 +92,15 @@ def list_files(
                 logs.add(entry.path)
             elif not wanted(name):
                 passed_over += 1
-            elif _is_excluded(entry.path, patterns):
+            elif patterns and (matched := _excluding(entry, patterns)):
                 excluded.append(entry.path)
+                effective |= matched
             else:
                 seen.setdefault(entry.path, entry)
     if not seen:
         _nothing_left([os.fspath(path) for path in named], pattern, suffixes, excluded, passed_over)
+    for idle in set(patterns) - effective:
+        log.warning("exclude=%r leaves out no file", idle)
     whole = whole if pattern is None and not patterns and recursive else set()
     files = sorted(seen.values(), key=lambda file: file.path)
     return Listing(files, sorted(timestamps), frozenset(logs), excluded, passed_over, frozenset(whole))
@@ -119,8 +126,8 @@ def _entries(
     if os.path.isdir(path):
         return _walk(path, recursive), matches, True
     if os.path.exists(path):
-        log = log_beside(path)
-        return (_stat(each) for each in (path, log) if each == path or os.path.exists(log)), always, False
+        beside = log_beside(path)
+        return (_stat(each) for each in (path, beside) if each == path or os.path.exists(beside)), always, False
     if not _MAGIC.search(path):
         raise NoFiles(
             f"{path} does not exist (looked for from {os.getcwd()}); check the path, or pass a folder or a pattern"
@@ -204,14 +211,16 @@ def _remote(url: str, recursive: bool) -> Iterator[Listed]:
         yield Listed(path, int(info.get("size") or 0), 0, url)
 
 
-def _is_excluded(path: str, patterns: Sequence[str]) -> bool:
-    name = file_name(path).lower()
-    return any(
-        fnmatch.fnmatchcase(name, pattern.lower())
-        or fnmatch.fnmatchcase(path.lower(), pattern.lower())
-        or os.path.abspath(pattern) == path
+def _excluding(entry: Listed, patterns: Sequence[str]) -> set[str]:
+    """Which of the patterns leave a file out: by its name, a folder that it is in, or its path."""
+    inside = entry.path[len(entry.root) :].lstrip("/\\") if entry.path.startswith(entry.root) else entry.path
+    texts = {entry.path, inside, *re.split(r"[/\\]", inside)}
+    return {
+        pattern
         for pattern in patterns
-    )
+        if any(fnmatch.fnmatchcase(text.lower(), pattern.lower()) for text in texts)
+        or f"{entry.path}{os.sep}".startswith(os.path.abspath(pattern) + os.sep)
+    }
 
 
 def _nothing_left(

@@ -191,6 +191,15 @@ def stem_of(path: str) -> str:
     return re.sub(r"\.[A-Za-z]\w{0,7}$", "", file_name(path))
 
 
+def output_stem(path: str) -> str:
+    """Name for what is made of a file: its stem without characters that tools stumble over; the file keeps its own.
+
+    >>> output_stem("201906 7T095935+1000_REC [19.2-152.8].flac")
+    '201906_7T095935+1000_REC__19.2_152.8_'
+    """
+    return re.sub(r"[-\s()\[\]{}]", "_", stem_of(path))
+
+
 def read_offsets(name: str, offsets: tuple[int, int], template: Template | None) -> Reading:
     """Reading of the characters `first` to `last`, both included and counted from 0, of a file name without suffix.
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from reelarray.catalog import anomalies
 from reelarray.catalog.names import file_name
+from reelarray.catalog.osmose import read_file_list
 from reelarray.catalog.zones import iso
 from reelarray.errors import RecordingError
 
@@ -26,7 +27,7 @@ class Summary:
     `duration` is from the first start to the last stop, `effort` the seconds of samples, `duty_cycle` the percentage of
     the mean interval between starts that the mean file covers (NaN unless starts are regular). `anomalies` has the
     number of files by code, `files_of` the first ten names by code, `missing` what a timestamp.csv names and is not
-    there. `str()` of it is a report to read.
+    there, `read_by` the templates or patterns that read the names. `str()` of it is a report to read.
     """
 
     files: int
@@ -47,6 +48,7 @@ class Summary:
     files_of: dict[str, list[str]]
     start_sources: dict[str, int]
     missing: list[str]
+    read_by: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -67,6 +69,8 @@ class Summary:
             f"effort    {self.effort:,.3f} s" + (f" of {self.duration:,.3f} s" if self.duration is not None else ""),
             f"gaps      {self.gaps:,} ({self.gap_seconds:,.3f} s), overlaps {self.overlaps:,}",
         ]
+        if "name" in self.start_sources:
+            lines.insert(6, f"names     read as {', '.join(f'{rule} ({n:,})' for rule, n in self.read_by.items())}")
         if not np.isnan(self.duty_cycle):
             lines.append(f"duty      {self.duty_cycle:.2f} %")
         if self.missing:
@@ -125,6 +129,7 @@ def summarise(catalog: pd.DataFrame) -> Summary:
         duty_cycle=duty_cycle(starts, (placed["samples"] / placed["rate"]).to_numpy(), tolerance),
         anomalies={code: counted[code] for code in ordered},
         files_of={code: names[code] for code in ordered},
+        read_by=dict(catalog.attrs.get("read_by", {})),
         missing=list(catalog.attrs.get("csv_missing", ())),
         start_sources={str(source): int(n) for source, n in catalog["start_source"].value_counts().items()},
     )
@@ -156,6 +161,29 @@ def drop_abnormal(catalog: pd.DataFrame) -> pd.DataFrame:
     kept = catalog[~abnormal].reset_index(drop=True)
     kept.attrs = {**catalog.attrs, "dropped": [str(path) for path in catalog.loc[abnormal, "path"]]}
     return kept
+
+
+def select(catalog: pd.DataFrame, files: Iterable[str] | str | os.PathLike[str]) -> pd.DataFrame:
+    """Catalog -> catalog of the files named, by a list of names or paths or by a csv file with one of them a line.
+
+    Raises
+    ------
+    RecordingError : a name that no file of the catalog has, or several
+    """
+    wanted = read_file_list(files) if isinstance(files, str | os.PathLike) else list(files)
+    places: dict[str, list[int]] = {}
+    for index, path in enumerate(map(str, catalog["path"])):
+        for key in {path, file_name(path)}:
+            places.setdefault(key, []).append(index)
+    wrong = [f"{name} ({len(places.get(name, ()))} files)" for name in wanted if len(places.get(name, ())) != 1]
+    if wrong:
+        raise RecordingError(
+            f"{len(wrong)} of {len(wanted)} names are not those of one file: {', '.join(wrong[:10])}; correct "
+            "them, or give paths"
+        )
+    chosen = catalog.iloc[sorted({places[name][0] for name in wanted})].reset_index(drop=True)
+    chosen.attrs = dict(catalog.attrs)
+    return chosen
 
 
 def quarantine(

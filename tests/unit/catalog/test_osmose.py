@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import deployment, write_wav
+from recorder_files import deployment, write_wav
 
 from reelarray.catalog import (
     describe_files,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import RATE, deployment, write_float_wav, write_wav
+from recorder_files import RATE, deployment, write_float_wav, write_wav
 
 from reelarray import formats
 from reelarray.catalog import samples, scan

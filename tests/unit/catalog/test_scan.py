@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from recordings import RATE, add_bext, add_comment, deployment, write_wav
+from recorder_files import RATE, add_bext, add_comment, deployment, write_wav
 
 from reelarray import formats
 from reelarray.catalog import NoFiles, scan
@@ -90,8 +90,6 @@ def test_suffixes_in_capitals_hidden_files_and_folders_within(tmp_path):
     assert len(scan(f"{tmp_path}/*/*.wav", cache=False)) == 1
     assert len(scan([tmp_path / "a_20220101_000000.WAV", tmp_path], cache=False)) == 2
     assert names(scan(tmp_path, pattern="*000001.wav", cache=False)) == ["a_20220101_000001.Wav"]
-    excluded = scan(tmp_path, exclude="deeper/*", cache=False)
-    assert len(excluded) == 2
     excluded = scan(tmp_path, exclude="*000001*", cache=False)
     assert excluded.attrs["excluded"] == [str(tmp_path / "deeper" / "a_20220101_000001.Wav")]
 
@@ -100,6 +98,17 @@ def test_rows_are_in_order_of_start_not_of_name(tmp_path):
     for name in ("b_20220101_000000.wav", "a_20220101_000001.wav", "c_hello.wav"):
         write_wav(tmp_path / name)
     assert names(scan(tmp_path, cache=False)) == ["b_20220101_000000.wav", "a_20220101_000001.wav", "c_hello.wav"]
+
+
+@pytest.mark.parametrize("exclude", ["deeper", "deeper/*", "*/deeper/*", "DEEPER/b*.wav", ["nothing", "b_*"]])
+def test_what_is_excluded_is_listed_and_what_excludes_nothing_is_logged(tmp_path, caplog, exclude):
+    write_wav(tmp_path / "a_20220101_000000.wav")
+    write_wav(tmp_path / "deeper" / "b_20220101_000001.wav")
+    table = scan(tmp_path, exclude=exclude, cache=False)
+    assert names(table) == ["a_20220101_000000.wav"]
+    assert table.attrs["excluded"] == [str(tmp_path / "deeper" / "b_20220101_000001.wav")]
+    assert ("exclude='nothing' leaves out no file" in caplog.text) == ("nothing" in exclude)
+    assert len(scan(tmp_path, exclude=str(tmp_path / "deeper"), cache=False)) == 1
 
 
 # ---- start times

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from recordings import RATE, write_wav
+from recorder_files import RATE, write_wav
 
 from reelarray.catalog import scan
 from reelarray.catalog.soundtrap import read_log

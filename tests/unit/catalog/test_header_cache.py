@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from recordings import RATE, deployment, write_wav
+from recorder_files import RATE, deployment, write_wav
 
 from reelarray import formats
 from reelarray.catalog import scan

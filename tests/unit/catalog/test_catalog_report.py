@@ -7,9 +7,9 @@ import math
 
 import pandas as pd
 import pytest
-from recordings import deployment, write_wav
+from recorder_files import deployment, write_wav
 
-from reelarray.catalog import drop_abnormal, quarantine, scan, summarise
+from reelarray.catalog import drop_abnormal, quarantine, scan, select, summarise
 from reelarray.catalog.anomalies import codes, join_notes, level
 from reelarray.errors import RecordingError
 
@@ -25,6 +25,7 @@ def test_the_numbers_of_real_recordings(shared):
     text = str(summary)
     assert "gap (level 2): 1 files: sample_220925_223600.wav" in text
     assert "48,000 Hz" in text
+    assert "read as yymmdd_HHMMSS (10)" in text
     json.dumps(summary.to_dict(), allow_nan=False)
 
 
@@ -59,6 +60,18 @@ def test_levels_and_codes():
     assert text == "truncated: 3, of 4; gap: 1 s"
     assert codes(text) == ["truncated", "gap"]
     assert (level(text), level("gap: 1 s"), level("unreadable: x"), level("")) == (1, 2, 0, None)
+
+
+def test_files_are_selected_by_name_or_csv_and_none_is_lost(tmp_path):
+    deployment(tmp_path / "files", 4)
+    table = scan(tmp_path / "files", cache=False)
+    wanted = ["site_20220925_223452.wav", str(tmp_path / "files" / "site_20220925_223450.wav")]
+    (tmp_path / "subset_files.csv").write_text("\n".join(wanted))
+    chosen = select(table, wanted)
+    assert chosen["path"].tolist() == [table["path"][0], table["path"][2]]
+    assert select(table, tmp_path / "subset_files.csv").equals(chosen)
+    with pytest.raises(RecordingError, match=r"1 of 2 names .*gone.wav \(0 files\)"):
+        select(table, [wanted[0], "gone.wav"])
 
 
 @pytest.fixture
