@@ -322,8 +322,11 @@ class SampleClock:
         stretch = np.searchsorted(self._first_labels, time, "right") - 1
         before, stretch = stretch < 0, np.maximum(stretch, 0)
         within = np.clip(time, self._first_labels[stretch], self._last_labels[stretch])
-        knot = np.searchsorted(self._since_times, within, "right") - 1
-        knot = np.clip(knot, self.knots_from[stretch], self.knots_from[stretch + 1] - 1)
+        knot, high = self.knots_from[stretch], self.knots_from[stretch + 1] - 1
+        while (knot < high).any():  # a bisection in each stretch: the knots of different stretches may overlap
+            middle = (knot + high + 1) // 2
+            reached = self._since_times[middle] <= within
+            knot, high = np.where(reached, middle, knot), np.where(reached, high, middle - 1)
         # The last position whose floored time is at or before t lies ceil((t + 1) / period) - 1 after the knot.
         reach, rest = multiply_divide(
             within - self.time[knot] + 1, self.period[knot, 1] * self.parts, self.period[knot, 0]
@@ -346,13 +349,20 @@ class SampleClock:
         keep = behind > ahead
         stands_alone = self.lead == 0 and self.span == self.step  # then a row still stands for the time to the next
         return self._with_stretches(
-            keep,
+            np.flatnonzero(keep),
             first=ahead[keep],
             offset=(self.offset + (start + ahead * step - self.first) * self.step)[keep],
             step=self.step * step,
             span=self.span * step if stands_alone else self.span,
             size=int(count),
         )
+
+    def take(self, rows: np.ndarray) -> SampleClock:
+        """Rows in any increasing choice; where one is left out, a gap begins."""
+        rows = np.asarray(rows, np.int64)
+        stretch, position = self.positions(rows)
+        begins = np.flatnonzero(np.append(True, (np.diff(rows) != 1) | (np.diff(stretch) != 0)))[: len(rows)]
+        return self._with_stretches(stretch[begins], first=begins, offset=position[begins], size=len(rows))
 
     def windows(self, length: int, hop: int, label: Literal["centre", "mean"] = "centre") -> SampleClock:
         """The clock of windows of `length` rows every `hop` rows of each stretch: none spans a gap.
@@ -373,7 +383,7 @@ class SampleClock:
         keep = counts > 0
         firsts = np.cumsum(counts) - counts
         return twice._with_stretches(
-            keep,
+            np.flatnonzero(keep),
             first=firsts[keep],
             offset=(twice.offset - twice.lead + lead)[keep],
             step=twice.step * hop,
@@ -382,13 +392,12 @@ class SampleClock:
             size=int(counts.sum()),
         )._reduced()
 
-    def _with_stretches(self, keep: np.ndarray, **changes: Any) -> SampleClock:
-        """The stretches where `keep`, with their new rows, and no more knots than those need."""
+    def _with_stretches(self, stretch: np.ndarray, **changes: Any) -> SampleClock:
+        """Some of the stretches, with their new rows, and no more knots than those need."""
         clock = self.replace(**changes)
         stops = np.append(clock.first[1:], clock.size) if len(clock.first) else clock.first
         low = clock.offset - clock.lead
         high = clock.offset + (stops - clock.first - 1) * clock.step - clock.lead + clock.span
-        stretch = np.flatnonzero(keep)
         base = self._base[stretch]
         start = np.maximum(np.searchsorted(self._keys, base + low, "right") - 1, self.knots_from[stretch])
         stop = np.minimum(np.searchsorted(self._keys, base + high, "left"), self.knots_from[stretch + 1])
@@ -412,44 +421,62 @@ class SampleClock:
         """
         if not self.gaps:
             return self, np.zeros(len(self.first), np.int64)
-        if self.parts != 1:
-            return self._in_whole_samples().filled()
-        begins = self._first_labels[1:]
-        ahead = self.offset + (self.stops - self.first) * self.step  # the position after each stretch's last row
-        ends = self.times(np.arange(len(self.first)), ahead)[:-1]
         missing, rest = multiply_divide(
-            (begins - ends) * 2, self.row_rate.numerator, 2 * NANOSECONDS * self.row_rate.denominator
+            self._gap_lengths() * 2, self.row_rate.numerator, 2 * NANOSECONDS * self.row_rate.denominator
         )
-        missing += rest >= NANOSECONDS * self.row_rate.denominator
-        between = ahead[:-1] + missing * self.step - self.offset[1:]
+        missing = np.maximum(missing + (rest >= NANOSECONDS * self.row_rate.denominator), 0)
+        return self._bridged(np.ones(self.gaps, bool), missing), np.append(0, missing)
+
+    def joined_within(self, tolerance: int) -> SampleClock:
+        """The same labels, with every gap of at most `tolerance` ns no longer a gap: windows span it."""
+        if not self.gaps:
+            return self
+        return self._bridged(self._gap_lengths() <= tolerance, np.zeros(self.gaps, np.int64))
+
+    def _gap_lengths(self) -> np.ndarray:
+        ahead = self.offset + (self.stops - self.first) * self.step  # the position after each stretch's last row
+        return self._first_labels[1:] - self.times(np.arange(len(self.first)), ahead)[:-1]
+
+    def _bridged(self, joined: np.ndarray, missing: np.ndarray) -> SampleClock:
+        """Stretches s and s + 1 as one where `joined[s]`, with `missing[s]` new rows between them."""
+        if self.parts != 1:
+            return self._in_whole_samples()._bridged(joined, missing)
+        ahead = self.offset + (self.stops - self.first) * self.step
+        between = np.where(joined, ahead[:-1] + missing * self.step - self.offset[1:], 0)
         moved = np.append(0, np.cumsum(between))
+        alone = np.append(True, ~joined)
+        moved -= moved[
+            np.maximum.accumulate(np.where(alone, np.arange(len(moved)), 0))
+        ]  # each new stretch from its own 0
         stretch = np.repeat(np.arange(len(self.first)), np.diff(self.knots_from))
         table = {name: getattr(self, name) for name in _KNOT_FIELDS}
         table["position"] = table["position"] + moved[stretch]
         table["since"] = table["since"] + moved[stretch]
         heads = self.knots_from[1:-1]
-        table["since"][heads] = self.offset[1:] + moved[1:]  # the first row after a gap starts the file's own line
+        starts_line = self.offset[1:] + moved[1:]  # from its first row on, a stretch keeps its own line
+        table["since"][heads] = np.where(joined, starts_line, table["since"][heads])
         some = missing > 0
-        gap_since = ahead[:-1] + moved[:-1]
+        since = ahead[:-1] + moved[:-1]
         new = {
-            "position": gap_since,
-            "since": gap_since,
+            "position": since,
+            "since": since,
             "length": missing * self.step,
-            "time": ends,
-            "period": np.stack(_lowest(begins - ends, np.maximum(missing * self.step, 1)), axis=-1),
+            "time": self.times(np.arange(len(self.first)), ahead)[:-1],
+            "period": np.stack(_lowest(self._gap_lengths(), np.maximum(missing * self.step, 1)), axis=-1),
             "source": np.full(len(heads), None),
         }
         for name, values in table.items():
             if values is not None:
                 table[name] = np.insert(values, heads[some], new[name][some], axis=0)
-        filled = self.replace(
+        rows_before = np.append(0, np.cumsum(missing))
+        knots_before = np.append(0, np.cumsum(some))
+        return self.replace(
             size=self.size + int(missing.sum()),
-            first=self.first[:1],
-            offset=self.offset[:1],
-            knots_from=_ints([0, len(table["time"])]),
+            first=_ints((self.first + rows_before)[alone]),
+            offset=_ints(self.offset[alone]),
+            knots_from=_ints(np.append((self.knots_from[:-1] + knots_before)[alone], len(table["time"]))),
             **table,
         )
-        return filled, np.append(0, missing)
 
     def _in_whole_samples(self) -> SampleClock:
         """The same clock counted in samples `parts` times as short, so that every row stands on a whole one."""

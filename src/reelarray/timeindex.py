@@ -1,4 +1,4 @@
-"""The clock inside xarray: a lazy index and a lazy coordinate, and the only place that touches xarray's index internals.
+"""The clock inside xarray: a lazy index and a lazy coordinate; all contact with xarray's index internals is here.
 
 Labels are computed where they are asked for. What xarray computes whole (`resample`, `groupby`, `.dt`, comparisons) is
 computed too, below `MOST_LABELS` labels; above, a `ClockError` names the way out.
@@ -108,6 +108,47 @@ class ClockLabels(IndexingAdapter):
         return f"ClockLabels({self.clock!r})"
 
 
+class ClockBounds(IndexingAdapter):
+    """For each label the first ns of what its row is made of, and the first ns after it: (time, bound)."""
+
+    def __init__(self, clock: SampleClock) -> None:
+        self.clock = clock
+
+    @property
+    def dtype(self) -> np.dtype:
+        return dtype_of(self.clock)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.clock.size, 2)
+
+    @property
+    def _in_memory(self) -> bool:
+        return False
+
+    def get_duck_array(self) -> np.ndarray:
+        clock = self.clock
+        begin = materialise(clock.replace(offset=clock.offset - clock.lead, lead=0))
+        stretch, position = clock.positions(np.arange(clock.size))
+        end = clock.times(stretch, position - clock.lead + clock.span).view(begin.dtype)
+        return np.stack([begin, end], axis=-1)
+
+    def __getitem__(self, indexer: Any) -> Any:
+        key = indexer.tuple
+        if isinstance(indexer, OuterIndexer) and not all(isinstance(k, int | slice | np.integer) for k in key):
+            key = np.ix_(*(np.arange(n)[k].ravel() for k, n in zip(key, self.shape, strict=True)))
+        return self.get_duck_array()[key]
+
+    def _oindex_get(self, indexer: OuterIndexer) -> Any:
+        return self[indexer]
+
+    def _vindex_get(self, indexer: VectorizedIndexer) -> Any:
+        return self[indexer]
+
+    def __deepcopy__(self, memo: Any = None) -> ClockBounds:
+        return self
+
+
 class ClockVariable(xr.Variable):
     """A time coordinate whose load, compute, chunk, equals and token are the clock's; any other data is ordinary."""
 
@@ -155,11 +196,23 @@ class ClockVariable(xr.Variable):
 class ClockIndex(Index):
     """Index of a `SampleClock` along one dimension: selection by binary search, exact alignment."""
 
-    def __init__(self, clock: SampleClock, dim: Hashable = "time", name: Hashable | None = None) -> None:
-        self.clock, self.dim, self.name = clock, dim, dim if name is None else name
+    def __init__(
+        self,
+        clock: SampleClock,
+        dim: Hashable = "time",
+        name: Hashable | None = None,
+        bounds: Hashable | None = None,
+    ) -> None:
+        """`bounds` names a coordinate (time, bound) of the times between which each row lies; None for none."""
+        self.clock, self.dim, self.name, self.bounds = clock, dim, dim if name is None else name, bounds
+
+    def _with(self, clock: SampleClock) -> ClockIndex:
+        return type(self)(clock, self.dim, self.name, self.bounds)
 
     @classmethod
     def from_variables(cls, variables: Mapping[Any, xr.Variable], *, options: Mapping[str, Any]) -> ClockIndex:
+        if len(variables) != 1:
+            raise ClockError(f"one coordinate was expected, got {', '.join(map(str, variables))}")
         ((name, variable),) = variables.items()
         clock = variable._clock if isinstance(variable, ClockVariable) else None
         if clock is None:
@@ -167,15 +220,24 @@ class ClockIndex(Index):
         return cls(clock, variable.dims[0], name)
 
     def create_variables(self, variables: Mapping[Any, xr.Variable] | None = None) -> dict[Hashable, xr.Variable]:
-        old = (variables or {}).get(self.name)
-        attrs, encoding = (None, None) if old is None else (old.attrs, old.encoding)
-        return {self.name: ClockVariable((self.dim,), ClockLabels(self.clock), attrs, encoding)}
+        made: dict[Hashable, xr.Variable] = {}
+        for name in (self.name,) if self.bounds is None else (self.name, self.bounds):
+            old = (variables or {}).get(name)
+            attrs, encoding = (None, None) if old is None else (old.attrs, old.encoding)
+            if name == self.name:
+                made[name] = ClockVariable((self.dim,), ClockLabels(self.clock), attrs, encoding)
+            else:
+                made[name] = xr.Variable((self.dim, "bound"), ClockBounds(self.clock), attrs, encoding)
+        return made
+
+    def should_add_coord_to_array(self, name: Hashable, var: xr.Variable, dims: set[Hashable]) -> bool:
+        return self.dim in dims  # the bounds have a dimension that no array has
 
     @classmethod
-    def concat(cls, indexes: Sequence[Any], dim: Hashable, positions: Any = None) -> Index:
+    def concat(cls, indexes: Sequence[Any], dim: Hashable, positions: Any = None) -> Any:
         if positions is not None or not all(isinstance(i, ClockIndex) for i in indexes):
             return PandasIndex(pd.DatetimeIndex(np.concatenate([i.to_pandas_index() for i in indexes])), dim)
-        return cls(SampleClock.concat([i.clock for i in indexes]), dim, indexes[0].name)
+        return indexes[0]._with(SampleClock.concat([i.clock for i in indexes]))
 
     def to_pandas_index(self) -> pd.Index:
         return pd.Index(materialise(self.clock), name=self.name)
@@ -189,14 +251,19 @@ class ClockIndex(Index):
         if isinstance(key, slice):
             start, stop, step = key.indices(self.clock.size)
             if step > 0:
-                return type(self)(self.clock.slice(start, max(start, stop), step), self.dim, self.name)
+                return self._with(self.clock.slice(start, max(start, stop), step))
             key = np.arange(start, stop, step)
         if np.ndim(key) != 1:
             return None
         rows = np.asarray(key)
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
-        labels = ClockLabels(self.clock)._take(rows)
+        labels = ClockLabels(self.clock)._take(rows)  # checks the rows
+        rows = np.where(rows < 0, rows + self.clock.size, rows)
+        if (np.diff(rows) > 0).all():
+            return self._with(self.clock.take(rows))
+        if self.bounds is not None:
+            return None
         return PandasIndex(pd.Index(labels, name=self.name), self.dim)
 
     # ---- selection by label ------------------------------------------------------------------------------------------
@@ -323,8 +390,7 @@ class ClockIndex(Index):
         if values.dtype.kind in "iufb":
             raise TypeError(f"times of dtype {values.dtype} were given; datetime64 or strings were expected")
         if values.dtype.kind in "OUS":
-            values = np.array([self._period(v)[0] for v in values.ravel()], np.int64)
-            return values
+            return np.array([self._period(v)[0] for v in values.ravel()], np.int64)
         if values.dtype.kind != dtype_of(self.clock).kind:
             raise TypeError(f"times of dtype {values.dtype} were given; {dtype_of(self.clock)} was expected")
         return values.astype(dtype_of(self.clock)).astype(np.int64).ravel()
@@ -346,7 +412,7 @@ class ClockIndex(Index):
             return self.dim == other.dim and self.clock == other.clock
         return False
 
-    def join(self, other: Any, how: str = "inner") -> Index:
+    def join(self, other: Any, how: str = "inner") -> Any:
         if how == "left" or self.equals(other):
             return self
         if how == "right":
@@ -361,18 +427,20 @@ class ClockIndex(Index):
         return {self.dim: self.to_pandas_index().get_indexer(other.to_pandas_index())}
 
     def rename(self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]) -> ClockIndex:
-        return type(self)(self.clock, dims_dict.get(self.dim, self.dim), name_dict.get(self.name, self.name))
+        bounds = None if self.bounds is None else name_dict.get(self.bounds, self.bounds)
+        dim, name = dims_dict.get(self.dim, self.dim), name_dict.get(self.name, self.name)
+        return type(self)(self.clock, dim, name, bounds)
 
-    def roll(self, shifts: Mapping[Any, int]) -> Index | None:
+    def roll(self, shifts: Mapping[Any, int]) -> None:
         return None
 
     def _copy(self, deep: bool = True, memo: Any = None) -> ClockIndex:
-        return type(self)(self.clock, self.dim, self.name)
+        return self._with(self.clock)
 
     def __dask_tokenize__(self) -> object:
         from dask.base import normalize_token
 
-        return normalize_token((type(self).__name__, self.clock, self.dim, self.name))
+        return normalize_token((type(self).__name__, self.clock, self.dim, self.name, self.bounds))
 
     def _repr_inline_(self, max_width: int) -> str:
         return f"ClockIndex ({self.clock!r})"[:max_width]

@@ -230,3 +230,20 @@ def test_stretches_out_of_order_name_both():
         SampleClock.of_segments([0, 10**9], [96000, 10], 48000)
     with pytest.raises(ClockError, match="joined, time would go back"):
         SampleClock.of_segments([0, 5], [96000, 10], 48000, joined=[False, True], source=["a.wav", "b.wav"])
+
+
+@given(segment_tables(), st.integers(0, 5), st.floats(0, 6))
+def test_joining_gaps_keeps_every_label(table, length, periods):
+    clock = SampleClock.of_segments(table[1], table[2], table[0], joined=table[3])
+    if length:
+        clock = clock.windows(length, 1)
+    tolerance = int(periods * 1e9 / float(table[0]))
+    joined = clock.joined_within(tolerance)
+    labels = clock.labels(np.arange(clock.size))
+    assert joined.labels(np.arange(joined.size)).tolist() == labels.tolist()
+    expected = [0]
+    for s in range(1, len(clock.first)):
+        ahead = clock.offset[s - 1] + (clock.first[s] - clock.first[s - 1]) * clock.step
+        gap = labels[clock.first[s]] - clock.times(np.array([s - 1]), np.array([ahead]))[0]
+        expected += [int(clock.first[s])] if gap > tolerance else []
+    assert joined.first.tolist() == (expected if clock.size else [])

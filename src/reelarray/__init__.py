@@ -1,0 +1,58 @@
+"""Long instrument recordings as lazy, gap-aware xarray arrays on Dask: open, transform, write."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "catalog": ("scan",),
+    "opening": ("open_recording", "open_recordings"),
+    "recordings": ("check_recording", "forget_clock", "join", "rate", "recording", "segments"),
+    "gaps": ("fill_gaps",),
+    "lift": ("lift_windows",),
+    "windows": ("Windows",),
+    "clock": ("SampleClock",),
+    "signal.spectra": ("power_spectrum", "spectrogram", "stft"),
+    "signal.reduce": ("average",),
+    "signal.levels": ("to_decibel",),
+    "signal.filters": ("band_pass", "high_pass", "low_pass"),
+    "signal.calibrate": ("calibrate", "normalize", "remove_mean", "repair_overflow"),
+    "sinks.zarr": ("open_zarr", "write_zarr"),
+    "sinks.npz": ("write_npz",),
+    "sinks.audio": ("write_audio",),
+    "plot": ("plot_spectrogram",),
+    "errors": (
+        "CalibrationError",
+        "ChunkError",
+        "ClockError",
+        "FormatError",
+        "MissingPackage",
+        "RecipeError",
+        "RecordingError",
+        "ReelError",
+        "TruncatedFile",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+__all__ = ["__version__", *sorted(_MODULE_OF)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if Path(sys.argv[0] if sys.argv else "").stem != "reel":  # the command answers --help without waiting for xarray
+    from . import accessor  # noqa: F401

@@ -1,0 +1,93 @@
+"""Cells: which windows are averaged together, by the wall clock, and how the averages are labelled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .clock import NANOSECONDS, SampleClock
+from .errors import RecordingError
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Cell c is made of the windows [begin[c], end[c]).
+
+    `clock` labels the cells and bounds them; `effort` is the seconds of recorded samples that windows of the recording
+    cover inside those bounds.
+    """
+
+    begin: np.ndarray
+    end: np.ndarray
+    clock: SampleClock
+    effort: np.ndarray
+
+    @property
+    def count(self) -> np.ndarray:
+        """Windows in each cell."""
+        return self.end - self.begin
+
+
+def parse_every(every: Any) -> int:
+    """A span such as "60s", "1h", a timedelta -> ns."""
+    if isinstance(every, bool | int | float | np.number):
+        raise RecordingError(
+            f"every={every!r}: a span such as '60s' was expected (or, in ra.average, a number of rows)"
+        )
+    try:
+        span = int(pd.Timedelta(every).as_unit("ns").value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise RecordingError(f"every={every!r} is not a span of time ({error}); e.g. '60s', '1h', '1D'") from None
+    if span <= 0:
+        raise RecordingError(f"every={every!r}: a span above zero was expected, such as '60s'")
+    return span
+
+
+def wall_clock(windows: SampleClock, every: int, min_fraction: float = 0.0) -> Cells:
+    """Windows by the wall-clock bin, floor(t / every) since 1970 in UTC, that holds their first sample.
+
+    A bin in which no window begins makes no cell but a gap in the clock. Cells with less than `min_fraction` of their
+    span in real samples are left out.
+    """
+    firsts = windows.replace(offset=windows.offset - windows.lead, lead=0)  # labels each window at its first sample
+    low = firsts.labels(windows.first) // every
+    high = firsts.labels(windows.stops - 1) // every
+    per_stretch = high - low + 1
+    total = np.repeat(low, per_stretch) + np.arange(per_stretch.sum())
+    bins = np.unique(total - np.repeat(np.cumsum(per_stretch) - per_stretch, per_stretch))
+    begin = firsts.count_until(bins * every - 1)
+    end = firsts.count_until((bins + 1) * every - 1)
+    length = ((windows.stops - windows.first - 1) * windows.step + windows.span) // windows.parts
+    covered = firsts.replace(
+        step=windows.parts, span=windows.parts, first=np.cumsum(length) - length, size=int(length.sum())
+    )
+    samples = covered.count_until((bins + 1) * every - 1) - covered.count_until(bins * every - 1)
+    effort = samples / float(windows.rate)
+    keep = (end > begin) & (effort >= min_fraction * every / NANOSECONDS)
+    bins = bins[keep]
+    alone = np.append(True, np.diff(bins) > 1)[: len(bins)]
+    heads = np.flatnonzero(alone)
+    clock = SampleClock.of_segments(
+        bins[heads] * every,
+        np.diff(np.append(heads, len(bins))),
+        Fraction(NANOSECONDS, every),
+        absolute=windows.absolute,
+    )
+    return Cells(begin[keep], end[keep], clock, effort[keep])
+
+
+def everything(windows: SampleClock) -> Cells:
+    """All windows as one cell, labelled at the first sample."""
+    if not windows.size:
+        raise RecordingError("no window fits: the recording is shorter than a window, so there is nothing to average")
+    firsts = windows.replace(offset=windows.offset - windows.lead, lead=0)
+    covered = (windows.stops - windows.first - 1) * windows.step + windows.span
+    effort = np.array([float(covered.sum() / windows.parts / windows.rate)])
+    start = int(firsts.labels(0))
+    took = windows.times(np.array([len(windows.first) - 1]), firsts.offset[-1:] + covered[-1:])[0] - start
+    clock = SampleClock.regular(1, Fraction(NANOSECONDS, max(1, int(took))), start, absolute=windows.absolute)
+    return Cells(np.zeros(1, np.int64), np.array([windows.size]), clock, effort)

@@ -1,0 +1,148 @@
+"""Tables of sources as Dask arrays: one layer, one task a chunk, and the way back from an array to its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import getitem
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from dask._task_spec import Alias, Task
+from dask.base import tokenize
+from dask.blockwise import Blockwise
+from dask.layers import ArrayBlockwiseDep
+
+from .errors import ChunkError
+from .source import SourceTable
+
+if dask.config.get("array.query-planning", None):
+    raise ChunkError(
+        "dask's expression arrays are switched on (array.query-planning); reelarray builds on blockwise graphs: "
+        "dask.config.set({'array.query-planning': False}) before dask.array is first imported"
+    )
+
+
+class Pieces(ArrayBlockwiseDep):
+    """One small argument for each block along the first axis, made when the graph is: `piece(block)`."""
+
+    def __init__(self, chunks: tuple[tuple[int, ...], ...], piece: Callable[[int], Any]) -> None:
+        super().__init__(chunks)
+        self.piece = piece
+
+    def __getitem__(self, idx: tuple[int, ...]) -> Any:
+        return self.piece(idx[0])
+
+
+class TableBlocks:
+    """Which part of a table each block of an array holds."""
+
+    def __init__(self, table: SourceTable, edges: np.ndarray) -> None:
+        self.table, self.edges = table, edges
+
+    def __call__(self, block: int) -> SourceTable:
+        return self.table.select(int(self.edges[block]), int(self.edges[block + 1]))
+
+
+def _read(piece: SourceTable) -> np.ndarray:
+    return piece.read()
+
+
+def from_blocks(
+    name: str,
+    make: Callable[..., np.ndarray],
+    piece: Callable[[int], Any],
+    chunks: tuple[tuple[int, ...], ...],
+    dtype: Any,
+    **options: Any,
+) -> da.Array:
+    """One Blockwise layer: block k is ``make(piece(k), **options)``. Nothing is called while it is built."""
+    axes = tuple(range(len(chunks)))
+    meta = np.empty((0,) * len(chunks), dtype)
+    blocks = Pieces(chunks, piece)
+    return da.blockwise(make, axes, blocks, axes, name=name, dtype=dtype, meta=meta, align_arrays=False, **options)
+
+
+def read_array(table: SourceTable, chunk: int | tuple[int, ...], *, name: str = "read") -> da.Array:
+    """All samples of a table as a lazy array (samples, *shape), in chunks of `chunk` samples."""
+    if isinstance(chunk, tuple):
+        sizes = np.array(chunk, np.int64)
+        if sizes.sum() != table.size or (sizes < 0).any():
+            raise ChunkError(f"chunks of {sizes.sum()} samples in all were given for {table.size} samples")
+    else:
+        if chunk < 1:
+            raise ChunkError(f"chunks={chunk}: at least one sample a chunk is needed")
+        whole, rest = divmod(table.size, chunk)
+        sizes = np.array([chunk] * whole + [rest] * (rest > 0 or not whole), np.int64)
+    edges = np.append(0, np.cumsum(sizes))
+    chunks = (tuple(sizes.tolist()), *((n,) for n in table.shape))
+    token = tokenize(table, edges.tobytes())
+    return from_blocks(f"{name}-{token}", _read, TableBlocks(table, edges), chunks, table.dtype)
+
+
+def rows(array: Any) -> SourceTable | None:
+    """The table that a Dask array reads from, where the array is nothing but samples of one: also after slicing.
+
+    Follows slices in time and choices of channels through the graph; anything else (arithmetic, rechunking, another
+    library's array, one already computed) gives None.
+    """
+    array = getattr(array, "data", array) if not isinstance(array, da.Array) else array
+    if not isinstance(array, da.Array):
+        return None
+    found = _trace(array.dask, array.name)
+    if found is None:
+        return None
+    table, edges = found
+    return table if (table.size, *table.shape) == array.shape and len(edges) == array.numblocks[0] + 1 else None
+
+
+def _trace(graph: Any, name: str) -> tuple[SourceTable, np.ndarray] | None:
+    layer = getattr(graph, "layers", {}).get(name)
+    if isinstance(layer, Blockwise):
+        argument = layer.indices[0][0] if len(layer.indices) == 1 else None
+        blocks = argument.piece if isinstance(argument, Pieces) else None
+        return (blocks.table, blocks.edges) if isinstance(blocks, TableBlocks) else None
+    if layer is None or not name.startswith("getitem"):
+        return None
+    return _trace_slices(graph, name, dict(layer))
+
+
+def _trace_slices(graph: Any, name: str, tasks: dict[Any, Any]) -> tuple[SourceTable, np.ndarray] | None:
+    """Each block of a slice is one block of its input, cut in time and perhaps by channel."""
+    blocks: list[Any] = []
+    for key, task in tasks.items():
+        cut: tuple[Any, ...] = ()
+        origin: Any
+        if isinstance(task, Alias):
+            origin = task.target
+        elif isinstance(task, Task) and task.func is getitem:
+            origin, cut = task.args[0].key, task.args[1]  # type: ignore[union-attr]
+        else:
+            return None
+        if any(key[2:]) or any(origin[2:]) or (cut and not isinstance(cut[0], slice)):
+            return None
+        blocks.append((key[1], origin[0], origin[1], cut))
+    blocks.sort()
+    if not blocks or any(b[1] != blocks[0][1] or b[3][1:] != blocks[0][3][1:] for b in blocks if b[3] and blocks[0][3]):
+        return None
+    before = _trace(graph, blocks[0][1])
+    if before is None:
+        return None
+    table, edges = before
+    low, high = [], []
+    for _, origin_name, block, cut in blocks:
+        start, stop, step = (cut[0] if cut else slice(None)).indices(int(edges[block + 1] - edges[block]))
+        if step != 1 or origin_name != blocks[0][1]:
+            return None
+        low.append(int(edges[block]) + start)
+        high.append(int(edges[block]) + max(start, stop))
+    if low[1:] != high[:-1]:
+        return None
+    for cut in {c for _, _, _, full in blocks for c in [full[1:]] if any(x != slice(None) for x in c)}:
+        if len(cut) != 1 or not isinstance(cut[0], int | slice | np.integer):
+            return None
+        picked = range(table.shape[0])[cut[0]] if isinstance(cut[0], slice) else int(cut[0])
+        table = table.pick(list(picked) if isinstance(picked, range) else picked)
+        break
+    return table.select(low[0], high[-1]), np.append(low, high[-1]) - low[0]

@@ -1,0 +1,219 @@
+"""What a Recording is: an xarray.DataArray whose first dimension is `time`, with a clock and units."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .clock import NANOSECONDS, SampleClock, exact_rate
+from .errors import ClockError, RecordingError
+from .timeindex import ClockIndex
+
+
+def recording(
+    array: Any,
+    *,
+    rate: Any,
+    start: Any = None,
+    units: str = "1",
+    dims: Sequence[str] | None = None,
+    name: str | None = None,
+    coords: Mapping[str, Any] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.DataArray:
+    """An array of samples as a recording: (samples[, channel | y, x]) -> (time[, channel | y, x]) [units].
+
+    Parameters
+    ----------
+    array : NumPy or Dask array, or a list; its first axis is time
+    rate : samples a second: an int, a Fraction, "48000/1.001"-like text, or a float
+    start : UTC time of the first sample (text, datetime64, datetime); without it, times count from 0
+    units : UDUNITS text, such as "Pa" or "V"
+    dims : names of the axes after time; ("channel",) for 2-D and ("y", "x") for 3-D arrays unless given
+
+    Raises
+    ------
+    RecordingError : the array has no axis, or `dims` do not fit it
+    ClockError : an impossible rate or start
+
+    >>> recording([0, 3, -1, 2], rate=4, start="2022-03-01", units="V").sel(time="2022-03-01T00:00:00.25").item()
+    3
+    """
+    data = array if hasattr(array, "ndim") and hasattr(array, "dtype") else np.asarray(array)
+    if data.ndim == 0:
+        raise RecordingError("a single number was given; an array whose first axis is time was expected")
+    if dims is None:
+        dims = {1: (), 2: ("channel",), 3: ("y", "x")}.get(data.ndim)
+    if dims is None or len(dims) != data.ndim - 1:
+        raise RecordingError(f"an array of {data.ndim} axes needs dims= with {data.ndim - 1} names, got {dims}")
+    clock = SampleClock.regular(
+        data.shape[0], rate, 0 if start is None else nanoseconds(start), absolute=start is not None
+    )
+    return label(data, clock, dims=dims, coords=coords, attrs={"units": units, **(attrs or {})}, name=name)
+
+
+def nanoseconds(time: Any) -> int:
+    """A UTC time -> ns since 1970. Times with an offset are converted, naive ones are UTC."""
+    try:
+        stamp = pd.Timestamp(time)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ClockError(f"{time!r} is not a time ({error}); e.g. '2022-03-01T12:00:00' was expected") from None
+    if stamp is pd.NaT:
+        raise ClockError(f"{time!r} is not a time; e.g. '2022-03-01T12:00:00' was expected")
+    if stamp.tz is not None:
+        stamp = stamp.tz_convert("UTC").tz_localize(None)
+    return int(stamp.as_unit("ns").value)
+
+
+def label(
+    data: Any,
+    clock: SampleClock,
+    *,
+    dims: Sequence[Hashable] = (),
+    coords: Mapping[Any, Any] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+    name: Hashable | None = None,
+    bounds: bool = False,
+) -> xr.DataArray:
+    """An array whose first axis is labelled by `clock`; with `bounds`, also by what each row is made of."""
+    times = xr.Coordinates.from_xindex(ClockIndex(clock, bounds="time_bounds" if bounds else None))
+    out = xr.DataArray(data, dims=("time", *dims), coords=times, attrs=dict(attrs or {}), name=name)
+    return out.assign_coords({k: v for k, v in (coords or {}).items() if k != "time"}) if coords else out
+
+
+def describe(x: xr.DataArray, **attrs: Any) -> xr.DataArray:
+    """Set attributes (units, long_name, ...) after arithmetic; None removes one."""
+    kept = {k: v for k, v in {**x.attrs, **attrs}.items() if v is not None}
+    return x.assign_attrs(kept) if set(x.attrs) <= set(kept) else x.copy(deep=False).drop_attrs().assign_attrs(kept)
+
+
+def clock(x: xr.DataArray) -> SampleClock:
+    """The clock of a recording; `ClockError` where its time axis is not made by one."""
+    index = x.xindexes.get("time") if isinstance(x, xr.DataArray) else None
+    if isinstance(index, ClockIndex):
+        return index.clock
+    if not isinstance(x, xr.DataArray):
+        raise RecordingError(f"a {type(x).__name__} was given; a recording (an xarray.DataArray) was expected")
+    if "time" not in x.dims:
+        raise RecordingError(
+            f"dimensions {x.dims} were given; a recording has `time` first: use ra.recording(array, ...)"
+        )
+    raise ClockError(
+        "the time axis has no sample clock (it was picked apart, resampled, or read without reelarray): "
+        "give it one with ra.recording(x.data, rate=..., start=..., units=...)"
+    )
+
+
+def check_recording(x: Any, *, real: bool | None = None) -> xr.DataArray:
+    """The same array, once it is sure to be a recording: `time` first, with a clock; real or complex if asked for."""
+    if isinstance(x, xr.Dataset):
+        raise RecordingError(f"a Dataset was given; pick one of its arrays: {', '.join(map(str, x.data_vars))}")
+    clock(x)
+    if x.dims[0] != "time":
+        raise RecordingError(f"dimensions {x.dims} were given; time must come first: x.transpose('time', ...)")
+    if x.dtype.kind not in "iufc":
+        raise RecordingError(f"samples of dtype {x.dtype} were given; numbers were expected")
+    if real is not None and (x.dtype.kind != "c") != real:
+        raise RecordingError(
+            f"samples of dtype {x.dtype} were given; {'real' if real else 'complex'} ones were expected"
+        )
+    return x
+
+
+def rate(x: xr.DataArray) -> Fraction:
+    """Rows a second, nominally, as an exact ratio. Never a difference of labels.
+
+    >>> rate(recording([0.0] * 8, rate=44100))
+    Fraction(44100, 1)
+    """
+    if isinstance(x, xr.DataArray) and "rate" in x.attrs and not isinstance(x.xindexes.get("time"), ClockIndex):
+        return exact_rate(x.attrs["rate"])  # a measured clock keeps its nominal rate beside its labels
+    return clock(x).row_rate
+
+
+def segments(x: xr.DataArray) -> pd.DataFrame:
+    """The segments of a recording, one row each (usually a file).
+
+    Columns: start, stop (the time just after its last row), seconds of data at the nominal rate, samples (rows), joined
+    (to the one before, without a gap), drift (seconds by which the segment took longer than its nominal duration),
+    source (the file, or None).
+
+    >>> segments(recording([0.0] * 8, rate=4))[["seconds", "samples", "joined", "drift"]]
+       seconds  samples  joined  drift
+    0      2.0        8   False    0.0
+    """
+    if isinstance(x, xr.DataArray) and "time" in x.dims and not isinstance(x.xindexes.get("time"), ClockIndex):
+        times, seconds = x["time"].values, float(x.sizes["time"] / rate(x))
+        ends = {"start": times[:1], "stop": times[-1:], "seconds": seconds, "samples": len(times)}
+        return pd.DataFrame({**ends, "joined": False, "drift": 0.0, "source": None})
+    c = clock(x)
+    stretch = np.repeat(np.arange(len(c.first)), np.diff(c.knots_from))
+    low = c.first[stretch] - (c.offset[stretch] - c.since * c.parts) // c.step
+    low = np.maximum(low, c.first[stretch])
+    last_knot = np.isin(np.arange(len(low)), c.knots_from[1:] - 1)
+    high = np.where(last_knot, c.stops[stretch], np.append(low[1:], 0)).astype(np.int64)
+    low, some = np.minimum(low, high), high > low
+    rows = high - low
+    kind = "datetime64[ns]" if c.absolute else "timedelta64[ns]"
+    ahead = c.offset[stretch] + (high - c.first[stretch]) * c.step
+    took = c.length * c.period[:, 0] / c.period[:, 1] / NANOSECONDS - c.length / float(c.rate)
+    nominal = c.period[:, 0] * c.rate.numerator == c.period[:, 1] * c.rate.denominator * NANOSECONDS
+    table = {
+        "start": c.labels(low[some]).view(kind),
+        "stop": c.times(stretch[some], ahead[some]).view(kind),
+        "seconds": rows[some] / float(c.row_rate),
+        "samples": rows[some],
+        "joined": (np.append(False, stretch[some][1:] == stretch[some][:-1]))[: some.sum()],
+        "drift": np.where(nominal, 0.0, took)[some],
+        "source": np.full(int(some.sum()), None) if c.source is None else c.source[some],
+    }
+    return pd.DataFrame(table)
+
+
+def join(recordings: Sequence[xr.DataArray], *, tolerance: Any = 0.0) -> xr.DataArray:
+    """One long recording of many, in time order, with the gaps between them: any number, no copy of a label.
+
+    Parameters
+    ----------
+    recordings : same dimensions, rate, units and dtype; they may not overlap
+    tolerance : seconds; a recording that starts this close to the end of the one before is joined to it, without a gap
+
+    Raises
+    ------
+    RecordingError : nothing to join, or arrays that differ in dims, units or coordinates
+    ClockError : different rates, or recordings that overlap
+
+    >>> a, b = recording([1, 2], rate=1, start="2022-03-01"), recording([3], rate=1, start="2022-03-01T00:01")
+    >>> join([b, a]).values
+    array([1, 2, 3])
+    """
+    arrays = [check_recording(x) for x in recordings]
+    if not arrays:
+        raise RecordingError("no recordings were given; one at least was expected")
+    head = arrays[0]
+    for other in arrays[1:]:
+        if other.dims != head.dims or other.shape[1:] != head.shape[1:]:
+            raise RecordingError(f"{head.dims} {head.shape[1:]} and {other.dims} {other.shape[1:]} cannot be joined")
+        if other.attrs.get("units") != head.attrs.get("units"):
+            raise RecordingError(f"units {head.attrs.get('units')!r} and {other.attrs.get('units')!r} cannot be joined")
+        for name, coord in head.coords.items():
+            if name != "time" and "time" not in coord.dims and not coord.equals(other.coords.get(name, coord)):
+                raise RecordingError(f"coordinate {name!r} differs: {coord.values} and {other.coords[name].values}")
+    arrays = [x for x in arrays if x.sizes["time"]] or arrays[:1]
+    arrays.sort(key=lambda x: int(clock(x).labels(0)) if x.sizes["time"] else 0)
+    merged = SampleClock.concat([clock(x) for x in arrays])
+    if tolerance:
+        merged = merged.joined_within(round(float(tolerance) * NANOSECONDS))
+    variable = xr.Variable.concat([x.variable for x in arrays], "time")
+    coords = {n: c.variable for n, c in head.coords.items() if "time" not in c.dims}
+    return label(variable.data, merged, dims=head.dims[1:], coords=coords, attrs=head.attrs, name=head.name)
+
+
+def forget_clock(x: xr.DataArray) -> xr.DataArray:
+    """The same array without its time axis: what xarray needs for work on plain positions of very long arrays."""
+    return x.drop_vars("time")

@@ -1,0 +1,79 @@
+"""Averages of rows: by the wall clock, or by number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..cells import Cells, parse_every, wall_clock
+from ..errors import RecordingError
+from ..lift import lift_windows
+from ..recordings import check_recording, clock, describe
+from ..windows import Windows
+
+
+def rows(batch: np.ndarray, out: np.ndarray) -> None:
+    """(windows, ..., 1) -> (windows, ...): the rows themselves."""
+    np.copyto(out, batch[..., 0])
+
+
+def means(batch: np.ndarray, out: np.ndarray) -> None:
+    """(windows, ..., length) -> (windows, ...): the mean of each window, summed in float64 in the order of time."""
+    total = batch[..., 0].astype(np.complex128 if batch.dtype.kind == "c" else np.float64)
+    for k in range(1, batch.shape[-1]):
+        total += batch[..., k]
+    np.divide(total, batch.shape[-1], out=out, casting="same_kind")
+
+
+def average(
+    x: xr.DataArray, every: Any, *, min_fraction: float = 0.0, dtype: Any = None, block: int | None = None
+) -> xr.DataArray:
+    """Mean of rows by the wall clock or by number: (time, ...) [u] -> (time, ...) [u].
+
+    Parameters
+    ----------
+    x : a recording: samples, a spectrogram, ...
+    every : a span such as "60s": rows belong to the bin floor(t / every), since 1970 in UTC, that holds the *first
+        sample* they are made of (for a spectrogram the start of the window, not its centre). A bin is labelled at its
+        start and bounded by `time_bounds`; a bin without rows makes no row but a gap in the clock, which
+        `fill_gaps` can fill. Or a whole number: that many consecutive rows of a stretch, labelled at the mean of
+        their times; groups do not span gaps, and rows left over at the end of a stretch make no group.
+    min_fraction : leave out bins with less than this fraction of their span in real samples
+    dtype : of the result; float32 for float32 and narrower integers, else float64, unless given
+    block : rows of one block of the result
+
+    Coordinates `count` (rows in the bin) and `effort` (seconds of recorded samples in the bin) come with wall-clock
+    averages. Sums are made row after row in float64, so that no chunking changes them.
+
+    Raises
+    ------
+    RecordingError : `every` is neither a span nor a whole number above 0
+
+    >>> from reelarray import recording
+    >>> x = recording([1.0, 3.0, 5.0, 7.0], rate=1, start="2022-03-01T00:00:02", units="V")
+    >>> average(x, every="4s").values, average(x, every=2).values
+    (array([2., 6.]), array([2., 6.]))
+    """
+    x = check_recording(x)
+    if dtype is None:
+        dtype = x.dtype if x.dtype.kind in "fc" else np.float32 if x.dtype.itemsize <= 2 else np.float64
+    if isinstance(every, int | np.integer) and not isinstance(every, bool):
+        if every < 1:
+            raise RecordingError(f"every={every}: 1 row or more was expected")
+        windows = Windows(int(every), int(every))
+        out = lift_windows(means, x, windows, dtype=dtype, label_at="mean", block=block, name="average")
+        return describe(out, average=f"mean of {every} rows")
+    cells = wall_clock(clock(x), parse_every(every), min_fraction)
+    out = lift_windows(rows, x, Windows(1, 1), dtype=dtype, cells=cells, block=block, name="average")
+    return with_cells(out, cells, "mean", every)
+
+
+def with_cells(x: xr.DataArray, cells: Cells, how: str, every: Any) -> xr.DataArray:
+    """Rows of a result as cells: coordinates `count` and `effort`."""
+    out = x.assign_coords(
+        count=("time", cells.count, {"units": "1", "long_name": "number of windows or rows averaged"}),
+        effort=("time", cells.effort, {"units": "s", "long_name": "duration of the recorded samples"}),
+    )
+    return describe(out, average=f"{how} of everything" if every is None else f"{how} by {every}")

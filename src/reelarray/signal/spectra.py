@@ -1,0 +1,383 @@
+"""Spectra: short-time Fourier transform, power spectrogram, averaged power spectrum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from scipy import fft
+
+from ..cells import Cells, everything, parse_every, wall_clock
+from ..clock import SampleClock
+from ..errors import RecordingError
+from ..lift import lift_windows
+from ..recordings import check_recording, clock, describe
+from ..windows import Windows
+from .reduce import with_cells
+
+Scaling = Literal["density", "spectrum"]
+
+# ---- kernels ---------------------------------------------------------------------------------------------------------
+
+
+def power_spectra(batch: np.ndarray, out: np.ndarray, *, nfft: int, scale: np.ndarray) -> None:
+    """(windows, ..., length) real -> (windows, ..., frequency): one-sided power."""
+    spectra = fft.rfft(batch, n=nfft, axis=-1)
+    np.multiply(spectra.real, spectra.real, out=out)
+    np.multiply(spectra.imag, spectra.imag, out=spectra.real)
+    out += spectra.real
+    out *= scale
+
+
+def power_spectra_two_sided(batch: np.ndarray, out: np.ndarray, *, nfft: int, scale: np.ndarray) -> None:
+    """(windows, ..., length) complex -> (windows, ..., frequency): two-sided power, frequencies ascending."""
+    spectra = fft.fftshift(fft.fft(batch, n=nfft, axis=-1), axes=-1)
+    np.multiply(spectra.real, spectra.real, out=out)
+    np.multiply(spectra.imag, spectra.imag, out=spectra.real)
+    out += spectra.real
+    out *= scale
+
+
+def complex_spectra(batch: np.ndarray, out: np.ndarray, *, nfft: int, scale: np.ndarray) -> None:
+    """(windows, ..., length) -> (windows, ..., frequency): complex, one-sided of real frames, two-sided of complex."""
+    if batch.dtype.kind == "c":
+        np.multiply(fft.fftshift(fft.fft(batch, n=nfft, axis=-1), axes=-1), scale, out=out)
+    else:
+        np.multiply(fft.rfft(batch, n=nfft, axis=-1), scale, out=out)
+
+
+def remove_mean(frames: np.ndarray) -> None:
+    """Each frame less its mean, in place."""
+    frames -= frames.mean(axis=-1, keepdims=True, dtype=_wide(frames)).astype(frames.dtype)
+
+
+def remove_line(frames: np.ndarray) -> None:
+    """Each frame less its least-squares line, in place."""
+    length = frames.shape[-1]
+    ramp = np.arange(length) - (length - 1) / 2
+    slope = (frames * ramp).sum(axis=-1, keepdims=True, dtype=_wide(frames)) / max(1.0, float((ramp * ramp).sum()))
+    remove_mean(frames)
+    frames -= (slope * ramp).astype(frames.dtype)
+
+
+def _wide(frames: np.ndarray) -> Any:
+    return np.complex128 if frames.dtype.kind == "c" else np.float64
+
+
+_PREPARE = {False: None, None: None, "constant": remove_mean, "linear": remove_line}
+
+# ---- one object from which axis, taper and scale come ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """An FFT's settings: frequencies, taper and scale all come from here, so that they cannot disagree."""
+
+    nfft: int
+    hop: int
+    window: Any
+    window_length: int
+    rate: float
+    two_sided: bool
+    center: float
+    units: str
+
+    @classmethod
+    def of(cls, x: xr.DataArray, nfft: int, hop: int | None, window: Any, window_length: int | None) -> Spectrum:
+        """Settings for a recording, checked; `hop` is half a window unless given."""
+        nfft = _whole("nfft", nfft)
+        length = nfft if window_length is None else _whole("window_length", window_length)
+        if length > nfft:
+            raise RecordingError(f"window_length={length} is longer than nfft={nfft}: pass nfft={length} or more")
+        if not isinstance(window, str | tuple) and np.ndim(window) == 1 and len(window) != length:
+            raise RecordingError(f"a window of {len(window)} values was given; {length} were expected (window_length=)")
+        hop = max(1, length // 2) if hop is None else _whole("hop", hop)
+        center = float(x.coords["center_frequency"]) if "center_frequency" in x.coords else 0.0
+        kind, units = x.dtype.kind == "c", str(x.attrs.get("units", "1"))
+        return cls(nfft, hop, window, length, float(clock(x).row_rate), kind, center, units)
+
+    @property
+    def windows(self) -> Windows:
+        return Windows(self.window_length, self.hop)
+
+    def taper(self) -> np.ndarray:
+        """The window (window_length,) in float64, periodic."""
+        if not isinstance(self.window, str | tuple) and np.ndim(self.window) == 1:
+            return np.asarray(self.window, np.float64)
+        from scipy.signal import get_window
+
+        try:
+            return get_window(self.window, self.window_length)
+        except (ValueError, TypeError) as error:
+            raise RecordingError(
+                f"window={self.window!r} is not a window of scipy.signal.get_window ({error}); e.g. 'hann', 'hamming', "
+                "('kaiser', 14), or an array of window_length values"
+            ) from None
+
+    def frequencies(self) -> np.ndarray:
+        """Hz, ascending: from 0 for real samples, around `center_frequency` for complex ones."""
+        if self.two_sided:
+            return fft.fftshift(fft.fftfreq(self.nfft, 1 / self.rate)) + self.center
+        return fft.rfftfreq(self.nfft, 1 / self.rate)
+
+    def power_scale(self, scaling: str) -> np.ndarray:
+        """What abs(FFT)^2 is multiplied by, (frequency,), after Heinzel et al. 2002; one-sided bins count twice."""
+        taper = self.taper()
+        if scaling == "density":
+            scale = np.full(len(self.frequencies()), 1 / (self.rate * np.sum(taper**2)))
+        elif scaling == "spectrum":
+            scale = np.full(len(self.frequencies()), 1 / np.sum(taper) ** 2)
+        else:
+            raise RecordingError(f"scaling={scaling!r} was given; 'density' or 'spectrum' was expected")
+        if not self.two_sided:
+            scale[1 : None if self.nfft % 2 else -1] *= 2
+        return scale
+
+    def coordinate(self) -> xr.Variable:
+        attrs = {"units": "Hz", "long_name": "frequency"}
+        return xr.Variable(("frequency",), self.frequencies(), attrs)
+
+    def attrs(self, scaling: str | None, detrend: Any) -> dict[str, Any]:
+        """The parameters, as attributes of the result."""
+        name = (
+            self.window
+            if isinstance(self.window, str)
+            else str(self.window if isinstance(self.window, tuple) else "given")
+        )
+        settings = {"nfft": self.nfft, "hop": self.hop, "window": name, "window_length": self.window_length}
+        return {**settings, "scaling": scaling or "none", "detrend": str(detrend or "none")}
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise RecordingError(f"{name}={value!r}: a whole number of samples, 1 or more, was expected")
+    return int(value)
+
+
+def _check_fits(x: xr.DataArray, windows: Windows) -> SampleClock:
+    own = clock(x)
+    longest = int((own.stops - own.first).max(initial=0))
+    if own.size and longest < windows.length:
+        raise RecordingError(
+            f"a window of {windows.length} samples ({windows.length / float(own.row_rate):g} s) fits no stretch of the "
+            f"recording (the longest has {longest}): use a shorter window, or join files with tolerance="
+        )
+    return own
+
+
+def _prepare(detrend: Any) -> Any:
+    if isinstance(detrend, np.bool_):
+        detrend = bool(detrend)
+    if detrend is True or detrend not in _PREPARE:
+        raise RecordingError(f"detrend={detrend!r} was given; False, 'constant' or 'linear' was expected")
+    return _PREPARE[detrend]
+
+
+def _precision(x: xr.DataArray, dtype: Any) -> tuple[np.dtype, np.dtype]:
+    """(real dtype of results, dtype of the frames)."""
+    real = np.dtype(dtype)
+    if real not in (np.float32, np.float64):
+        raise RecordingError(f"dtype={dtype!r} was given; 'float32' or 'float64' was expected")
+    if x.dtype.kind != "c":
+        return real, real
+    return real, np.dtype(np.complex64 if real == np.float32 else np.complex128)
+
+
+# ---- transforms ------------------------------------------------------------------------------------------------------
+
+
+def stft(
+    x: xr.DataArray,
+    *,
+    nfft: int = 1024,
+    hop: int | None = None,
+    window: Any = "hann",
+    window_length: int | None = None,
+    scaling: Scaling | None = "spectrum",
+    detrend: Literal[False, "constant", "linear"] = False,
+    dtype: Any = "float32",
+    block: int | None = None,
+) -> xr.DataArray:
+    """Short-time Fourier transform: (time, ...) [u] -> (time, ..., frequency), complex [u or u Hz-1/2].
+
+    Each window begins a whole number of hops after the start of its stretch; none spans a gap, none is padded. `time`
+    is the centre of the window. The phase is that of the window's first sample (`scipy.signal.ShortTimeFFT` with
+    ``phase_shift=None``).
+
+    Parameters
+    ----------
+    x : a recording
+    nfft, hop, window_length : samples; `hop` is half a window unless given, windows shorter than nfft are zero-padded
+    window : name for `scipy.signal.get_window` (periodic), (name, parameter), or an array of window_length values
+    scaling : "spectrum" divides by the sum of the window (a tone of amplitude A has magnitude A / 2), "density" by
+        (rate * sum(window^2))^0.5, None by nothing; no factor 2 for one-sided spectra of real recordings
+    detrend : subtract from each window its mean ("constant") or its line ("linear")
+    dtype : "float32" gives complex64, "float64" complex128
+    block : rows of one block of the result
+
+    Raises
+    ------
+    RecordingError : impossible parameters, or a window longer than every stretch
+
+    >>> from reelarray import recording
+    >>> x = recording(np.cos(2 * np.pi * 8 * np.arange(64) / 64), rate=64, units="V")
+    >>> abs(stft(x, nfft=64, window="boxcar").sel(frequency=8).item()).__round__(6)
+    0.5
+    """
+    x = check_recording(x)
+    s = Spectrum.of(x, nfft, hop, window, window_length)
+    _check_fits(x, s.windows)
+    real, frames = _precision(x, dtype)
+    scale = np.ones(()) if scaling is None else np.sqrt(s.power_scale(scaling)[:1])  # the first bin is never doubled
+    out = lift_windows(
+        partial(complex_spectra, nfft=s.nfft, scale=scale.astype(real)),
+        x,
+        s.windows,
+        dtype=np.complex64 if real == np.float32 else np.complex128,
+        frames=frames,
+        taper=s.taper().astype(real),
+        prepare=_prepare(detrend),
+        new_dims={"frequency": s.coordinate()},
+        block=block,
+        name="stft",
+    )
+    units = f"{s.units} Hz-0.5" if scaling == "density" else s.units
+    return describe(out, units=units, long_name="short-time Fourier transform", **s.attrs(scaling, detrend))
+
+
+def spectrogram(
+    x: xr.DataArray,
+    *,
+    nfft: int = 1024,
+    hop: int | None = None,
+    window: Any = "hann",
+    window_length: int | None = None,
+    scaling: Scaling = "density",
+    detrend: Literal[False, "constant", "linear"] = False,
+    dtype: Any = "float32",
+    block: int | None = None,
+) -> xr.DataArray:
+    """Power spectrogram: (time, ...) [u] -> (time, ..., frequency) [u2 Hz-1, or u2].
+
+    One row a window, labelled at the window's centre. Windows begin a whole number of hops after the start of their
+    stretch; none spans a gap, none is padded, and files that follow each other are one stretch. One-sided for real
+    recordings (all bins but 0 Hz and Nyquist doubled), two-sided around `center_frequency` for complex ones.
+
+    Parameters
+    ----------
+    x : a recording
+    nfft, hop, window_length : samples; `hop` is half a window unless given, windows shorter than nfft are zero-padded
+    window : name for `scipy.signal.get_window` (periodic), (name, parameter), or an array of window_length values
+    scaling : "density", |X|^2 / (rate * sum(window^2)): the mean square of the signal is the sum over frequency times
+        rate / nfft; or "spectrum", |X|^2 / sum(window)^2: a tone of amplitude A peaks at A^2 / 2
+        (Heinzel, Ruediger, Schilling 2002, "Spectrum and spectral density estimation by the DFT", sections 9 and 10)
+    detrend : subtract from each window its mean ("constant") or its line ("linear")
+    dtype : of the result and of all arithmetic: "float32" (1e-5 dB from float64 but for bins 1e6 below a peak) or
+        "float64"
+    block : rows of one block of the result
+
+    Raises
+    ------
+    RecordingError : impossible parameters, or a window longer than every stretch
+
+    >>> from reelarray import recording
+    >>> x = recording(np.cos(2 * np.pi * 8 * np.arange(64) / 64), rate=64, units="V")
+    >>> spectrogram(x, nfft=32, scaling="spectrum").sel(frequency=8).values.round(6)
+    array([0.5, 0.5, 0.5], dtype=float32)
+    """
+    x = check_recording(x)
+    s = Spectrum.of(x, nfft, hop, window, window_length)
+    _check_fits(x, s.windows)
+    return _powers(x, s, scaling, detrend, dtype, block, name="spectrogram")
+
+
+def power_spectrum(
+    x: xr.DataArray,
+    *,
+    every: Any = None,
+    nfft: int = 1024,
+    hop: int | None = None,
+    window: Any = "hann",
+    window_length: int | None = None,
+    scaling: Scaling = "density",
+    detrend: Literal[False, "constant", "linear"] = False,
+    average: Literal["mean", "median"] = "mean",
+    min_fraction: float = 0.0,
+    dtype: Any = "float32",
+    block: int | None = None,
+) -> xr.DataArray:
+    """Averaged power spectrum, Welch's method: (time, ...) [u] -> ([time, ]..., frequency) [u2 Hz-1, or u2].
+
+    The windows are those of `spectrogram`; their powers are averaged in the task that makes them, so that the
+    spectrogram is never stored. Equal to ``average(spectrogram(x, ...), every=...)`` to the bit.
+
+    Parameters
+    ----------
+    every : a span such as "60s": one spectrum for each wall-clock bin, as in `average`; without it, one spectrum of
+        everything, without `time`, with scalar coordinates `count` (windows) and `effort` (s)
+    average : "mean", or "median" over the bias of a median (Allen et al. 2012), which a few loud windows cannot move
+    min_fraction : leave out bins with less than this fraction of their span in real samples
+    others : as for `spectrogram`; SciPy's `welch` has detrend="constant" by default, this function subtracts nothing
+        unless told
+
+    Raises
+    ------
+    RecordingError : impossible parameters, a window longer than every stretch, or a median of over 2 GiB of spectra
+
+    >>> from reelarray import recording
+    >>> x = recording(np.tile([1.0, -1.0], 512), rate=1024, units="V")
+    >>> float(power_spectrum(x, nfft=64, scaling="spectrum").sel(frequency=512))
+    1.0
+    """
+    x = check_recording(x)
+    s = Spectrum.of(x, nfft, hop, window, window_length)
+    own = _check_fits(x, s.windows)
+    if average not in ("mean", "median"):
+        raise RecordingError(f"average={average!r} was given; 'mean' or 'median' was expected")
+    windows = own.windows(s.window_length, s.hop)
+    span = None if every is None else parse_every(every)
+    cells = everything(windows) if span is None else wall_clock(windows, span, min_fraction)
+    out = _powers(x, s, scaling, detrend, dtype, block, name="power_spectrum", cells=cells, merge=average)
+    out = with_cells(out, cells, average, every)
+    return out if span is not None else out.isel(time=0).drop_vars(["time", "time_bounds"], errors="ignore")
+
+
+def _powers(
+    x: xr.DataArray,
+    s: Spectrum,
+    scaling: str,
+    detrend: Any,
+    dtype: Any,
+    block: int | None,
+    *,
+    name: str,
+    cells: Cells | None = None,
+    merge: str = "mean",
+) -> xr.DataArray:
+    real, frames = _precision(x, dtype)
+    kernel = power_spectra_two_sided if s.two_sided else power_spectra
+    out = lift_windows(
+        partial(kernel, nfft=s.nfft, scale=s.power_scale(scaling).astype(real)),
+        x,
+        s.windows,
+        dtype=real,
+        frames=frames,
+        taper=s.taper().astype(real),
+        prepare=_prepare(detrend),
+        new_dims={"frequency": s.coordinate()},
+        cells=cells,
+        merge=merge,
+        block=block,
+        name=name,
+    )
+    squared = "1" if s.units == "1" else _squared(s.units)
+    units = squared if scaling == "spectrum" else ("Hz-1" if squared == "1" else f"{squared} Hz-1")
+    quantity = "power spectral density" if scaling == "density" else "power spectrum"
+    return describe(out, units=units, long_name=quantity, **s.attrs(scaling, detrend))
+
+
+def _squared(units: str) -> str:
+    return f"{units}2" if units.isalpha() else f"({units})2"

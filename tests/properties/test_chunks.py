@@ -1,0 +1,85 @@
+"""Results do not depend on chunking: every public transform, eager and lazy, bit for bit, over any gaps."""
+
+from __future__ import annotations
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import reelarray as ra
+from reelarray import graph
+from reelarray.clock import SampleClock
+from reelarray.recordings import label
+
+TRANSFORMS = {
+    "spectrogram": lambda x: ra.spectrogram(x, nfft=16, hop=6),
+    "spectrogram with a long window": lambda x: ra.spectrogram(x, nfft=64, hop=3, window="boxcar"),
+    "spectrogram, zero-padded, float64": lambda x: ra.spectrogram(x, nfft=32, window_length=9, hop=9, dtype="float64"),
+    "spectrogram, linear detrend": lambda x: ra.spectrogram(x, nfft=8, hop=2, detrend="linear"),
+    "stft": lambda x: ra.stft(x, nfft=12, hop=5, detrend="constant"),
+    "power_spectrum": lambda x: ra.power_spectrum(x, nfft=8),
+    "power_spectrum by time": lambda x: ra.power_spectrum(x, nfft=8, hop=3, every="37ms"),
+    "power_spectrum, median": lambda x: ra.power_spectrum(x, nfft=8, hop=3, every="50ms", average="median"),
+    "average by time": lambda x: ra.average(x, every="13ms"),
+    "average by number": lambda x: ra.average(x, every=7),
+    "average of a spectrogram": lambda x: ra.average(ra.spectrogram(x, nfft=8, hop=3), every="37ms"),
+    "average of averages": lambda x: ra.average(ra.average(x, every=3), every=2),
+}
+
+
+@st.composite
+def deployments(draw):
+    """(array, clock) of one to five segments with joins and gaps."""
+    rate = draw(st.sampled_from([1000, 1024, 44100]))
+    lengths = draw(st.lists(st.integers(1, 120), min_size=1, max_size=5))
+    lengths[0] = max(lengths[0], 64)
+    joined = [False, *draw(st.lists(st.booleans(), min_size=len(lengths) - 1, max_size=len(lengths) - 1))]
+    start, starts = 1_600_000_000_123_456_789, []
+    for k, length in enumerate(lengths):
+        start += 0 if not k or joined[k] else draw(st.integers(10**6, 2 * 10**8))
+        starts.append(start)
+        start += length * 10**9 // rate + draw(st.integers(0, 1000))
+    clock = SampleClock.of_segments(starts, lengths, rate, joined=joined)
+    shape = (clock.size, draw(st.sampled_from([0, 0, 1, 2])))
+    seed = draw(st.integers(0, 2**31))
+    noise = np.random.default_rng(seed).normal(size=shape if shape[1] else shape[:1])
+    dtype = draw(st.sampled_from(["float32", "float64", "int16", "complex64"]))
+    values = (noise * 1000).astype(dtype) if dtype == "int16" else noise.astype(dtype)
+    return values, clock
+
+
+def chunked(values, clock, sizes):
+    """The same recording in chunks of the given sizes, cycled."""
+    edges, k = [0], 0
+    while edges[-1] < clock.size:
+        edges.append(min(edges[-1] + sizes[k % len(sizes)], clock.size))
+        k += 1
+    data = da.from_array(values, chunks=(tuple(np.diff(edges).tolist()), *values.shape[1:]))
+    return label(data, clock, dims=("channel",) * (values.ndim - 1), attrs={"units": "V"})
+
+
+def identical(a: xr.DataArray, b: xr.DataArray) -> None:
+    assert a.dtype == b.dtype
+    assert a.values.tobytes() == b.values.tobytes()
+    assert set(a.coords) == set(b.coords)
+    for name in a.coords:
+        assert a[name].values.tobytes() == b[name].values.tobytes(), name
+    assert a.attrs == b.attrs
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(deployment=deployments(), sizes=st.lists(st.integers(1, 90), min_size=1, max_size=4))
+def test_eager_equals_lazy_to_the_bit(transform, deployment, sizes):
+    values, clock = deployment
+    function = TRANSFORMS[transform]
+    eager = function(label(values, clock, dims=("channel",) * (values.ndim - 1), attrs={"units": "V"}))
+    with dask.config.set(scheduler="sync"):
+        lazy = function(chunked(values, clock, sizes))
+        assert lazy.chunks is not None
+        assert graph.rows(lazy) is None
+        identical(lazy.compute(), eager)
