@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 
 from reelarray.catalog.zones import wall_ns
 from reelarray.errors import ClockError
@@ -240,8 +241,8 @@ def check_offsets(offsets: object) -> tuple[int, int]:
     """The pair of offsets, or an error that says what a pair of offsets is."""
     if isinstance(offsets, Sequence) and not isinstance(offsets, str) and len(offsets) == 2:
         first, last = offsets
-        if isinstance(first, int) and isinstance(last, int) and 0 <= first <= last:
-            return first, last
+        if isinstance(first, Integral) and isinstance(last, Integral) and 0 <= int(first) <= int(last):
+            return int(first), int(last)
     raise ClockError(
         f"offsets={offsets!r} was given; expected (first, last): two character positions counted from 0, both "
         "included, first <= last"
@@ -262,7 +263,7 @@ def read_names(
     >>> [reading.text for reading in read_names(["a_20220103_183000.wav", "b.wav"], "%Y%m%d_%H%M%S")]
     ['20220103_183000', '']
     """
-    texts = [] if timestamp is None else [timestamp] if isinstance(timestamp, str) else list(timestamp)
+    texts = [] if timestamp is None else list(timestamp) if isinstance(timestamp, list | tuple) else [timestamp]
     if not texts and offsets is None:
         raise ClockError("neither timestamp= nor offsets= was given; pass one of them")
     templates = [compile_template(text) for text in texts]

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from reelarray.catalog.cache import write_atomically
+from reelarray.catalog.files import NoFiles
 from reelarray.catalog.names import file_name
 from reelarray.catalog.zones import Ambiguous, localise, parse_zone, read_iso
 from reelarray.errors import ClockError, FormatError, RecordingError
@@ -139,6 +140,8 @@ def _rows(path: Path_) -> Iterator[tuple[int, list[str]]]:
             for row in reader:
                 if row:
                     yield reader.line_num, row
+    except FileNotFoundError:
+        raise NoFiles(f"{path} does not exist (looked for from {os.getcwd()}); check the path") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{path} is no csv file in UTF-8 ({error}); save it as one") from None
 

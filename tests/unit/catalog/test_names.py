@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +92,14 @@ def test_a_slice_that_cuts_the_time_is_not_read_by_a_template():
 def test_offsets_that_are_no_pair_of_positions(offsets):
     with pytest.raises(ClockError, match="two character positions"):
         read_names(["a.wav"], None, offsets)
+
+
+def test_offsets_may_be_numpy_integers_and_a_template_must_be_text():
+    assert read_names(["20220103183000.wav"], None, (np.int64(0), np.int64(13)))[0].wall is not None
+    with pytest.raises(ClockError, match="expected a strftime template"):
+        read_names(["a.wav"], 5)
+    with pytest.raises(ClockError, match="pass one of them"):
+        read_names(["a.wav"], [])
 
 
 def test_literals_are_literal():

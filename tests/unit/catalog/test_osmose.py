@@ -132,6 +132,11 @@ def test_bad_rows_are_named(tmp_path, text, says):
         read_timestamps(written(tmp_path, text))
 
 
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none.csv does not exist.*check the path"):
+        read_timestamps(tmp_path / "none.csv")
+
+
 def test_a_file_that_is_no_text(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(b"\xff\xfe\x00\x01")
