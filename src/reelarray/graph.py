@@ -10,6 +10,7 @@ import dask
 import dask.array as da
 import numpy as np
 from dask._task_spec import Alias, Task
+from dask.array.chunk import getitem as chunk_getitem
 from dask.base import tokenize
 from dask.blockwise import Blockwise
 from dask.layers import ArrayBlockwiseDep
@@ -27,9 +28,12 @@ if dask.config.get("array.query-planning", None):
 class Pieces(ArrayBlockwiseDep):
     """One small argument for each block along the first axis, made when the graph is: `piece(block)`."""
 
-    def __init__(self, chunks: tuple[tuple[int, ...], ...], piece: Callable[[int], Any]) -> None:
+    def __init__(self, chunks: tuple[tuple[int, ...], ...], piece: Callable[[int], Any], token: str = "") -> None:
         super().__init__(chunks)
-        self.piece = piece
+        self.piece, self.token = piece, token or tokenize(chunks, piece)
+
+    def __dask_tokenize__(self) -> object:
+        return type(self).__name__, self.token
 
     def __getitem__(self, idx: tuple[int, ...]) -> Any:
         return self.piece(idx[0])
@@ -60,7 +64,7 @@ def from_blocks(
     """One Blockwise layer: block k is ``make(piece(k), **options)``. Nothing is called while it is built."""
     axes = tuple(range(len(chunks)))
     meta = np.empty((0,) * len(chunks), dtype)
-    blocks = Pieces(chunks, piece)
+    blocks = Pieces(chunks, piece, name)
     return da.blockwise(make, axes, blocks, axes, name=name, dtype=dtype, meta=meta, align_arrays=False, **options)
 
 
@@ -100,7 +104,7 @@ def rows(array: Any) -> SourceTable | None:
 def _trace(graph: Any, name: str) -> tuple[SourceTable, np.ndarray] | None:
     layer = getattr(graph, "layers", {}).get(name)
     if isinstance(layer, Blockwise):
-        argument = layer.indices[0][0] if len(layer.indices) == 1 else None
+        argument = next(iter(layer.io_deps.values()), None) if len(layer.indices) == 1 else None
         blocks = argument.piece if isinstance(argument, Pieces) else None
         return (blocks.table, blocks.edges) if isinstance(blocks, TableBlocks) else None
     if layer is None or not name.startswith("getitem"):
@@ -110,39 +114,42 @@ def _trace(graph: Any, name: str) -> tuple[SourceTable, np.ndarray] | None:
 
 def _trace_slices(graph: Any, name: str, tasks: dict[Any, Any]) -> tuple[SourceTable, np.ndarray] | None:
     """Each block of a slice is one block of its input, cut in time and perhaps by channel."""
-    blocks: list[Any] = []
+    blocks: dict[int, tuple[int, slice]] = {}
+    origins: set[Any] = set()
     for key, task in tasks.items():
         cut: tuple[Any, ...] = ()
         origin: Any
         if isinstance(task, Alias):
             origin = task.target
-        elif isinstance(task, Task) and task.func is getitem:
+        elif isinstance(task, Task) and task.func in (getitem, chunk_getitem):
             origin, cut = task.args[0].key, task.args[1]  # type: ignore[union-attr]
         else:
             return None
         if any(key[2:]) or any(origin[2:]) or (cut and not isinstance(cut[0], slice)):
             return None
-        blocks.append((key[1], origin[0], origin[1], cut))
-    blocks.sort()
-    if not blocks or any(b[1] != blocks[0][1] or b[3][1:] != blocks[0][3][1:] for b in blocks if b[3] and blocks[0][3]):
+        across = cut[1:] if any(c != slice(None) for c in cut[1:]) else ()
+        origins.add((origin[0], *((c.start, c.stop, c.step) if isinstance(c, slice) else c for c in across)))
+        blocks[key[1]] = (origin[1], cut[0] if cut else slice(None))
+    if len(origins) != 1 or sorted(blocks) != list(range(len(blocks))):
         return None
-    before = _trace(graph, blocks[0][1])
+    ((input_name, *across),) = origins
+    before = _trace(graph, input_name)
     if before is None:
         return None
     table, edges = before
     low, high = [], []
-    for _, origin_name, block, cut in blocks:
-        start, stop, step = (cut[0] if cut else slice(None)).indices(int(edges[block + 1] - edges[block]))
-        if step != 1 or origin_name != blocks[0][1]:
+    for k in range(len(blocks)):
+        block, cut_rows = blocks[k]
+        start, stop, step = cut_rows.indices(int(edges[block + 1] - edges[block]))
+        if step != 1:
             return None
         low.append(int(edges[block]) + start)
         high.append(int(edges[block]) + max(start, stop))
-    if low[1:] != high[:-1]:
+    if low[1:] != high[:-1] or len(across) > 1:
         return None
-    for cut in {c for _, _, _, full in blocks for c in [full[1:]] if any(x != slice(None) for x in c)}:
-        if len(cut) != 1 or not isinstance(cut[0], int | slice | np.integer):
+    for picked in across:
+        chosen = list(range(table.shape[0])[slice(*picked)]) if isinstance(picked, tuple) else picked
+        if not isinstance(chosen, list | int | np.integer):
             return None
-        picked = range(table.shape[0])[cut[0]] if isinstance(cut[0], slice) else int(cut[0])
-        table = table.pick(list(picked) if isinstance(picked, range) else picked)
-        break
+        table = table.pick(chosen)
     return table.select(low[0], high[-1]), np.append(low, high[-1]) - low[0]

@@ -82,7 +82,8 @@ def label(
 ) -> xr.DataArray:
     """An array whose first axis is labelled by `clock`; with `bounds`, also by what each row is made of."""
     times = xr.Coordinates.from_xindex(ClockIndex(clock, bounds="time_bounds" if bounds else None))
-    out = xr.DataArray(data, dims=("time", *dims), coords=times, attrs=dict(attrs or {}), name=name)
+    out = xr.DataArray(data, dims=("time", *dims), coords=times, attrs=dict(attrs or {}))
+    out.name = name  # xarray would take the name of a Dask array
     return out.assign_coords({k: v for k, v in (coords or {}).items() if k != "time"}) if coords else out
 
 

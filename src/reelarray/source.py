@@ -123,31 +123,54 @@ class SourceTable:
     fill: float = 0.0
 
     @classmethod
-    def of_headers(
-        cls, headers: Iterable[Header], *, dtype: str | None = None, calibrated: bool = True, channels: Any = None
+    def of_files(
+        cls,
+        path: Iterable[str],
+        kind: Iterable[Kind],
+        frames: Any,
+        bytes: Any,
+        modified: Any,
+        *,
+        shape: tuple[int, ...],
+        dtype: str,
+        calibrated: bool = True,
     ) -> SourceTable:
-        """A table of whole files, in the order given; their frames must have one shape."""
-        headers = list(headers)
+        """A table of whole files, in the order given; `shape` is that of one frame."""
         kinds: dict[Kind, int] = {}
-        of = [Kind(h.format, h.dtype, h.scale, h.offset, h.layout) for h in headers]
-        index = [kinds.setdefault(kind, len(kinds)) for kind in of]
-        shapes = {h.shape for h in headers}
-        if len(shapes) != 1:
-            raise RecordingError(f"frames of shapes {sorted(shapes)} cannot be one array: choose files of one shape")
-        frames = np.array([h.frames for h in headers], np.int64)
+        index = [kinds.setdefault(each, len(kinds)) for each in kind]
+        frames = np.asarray(frames, np.int64)
         return cls(
-            path=np.array([h.path for h in headers], object),
+            path=np.array(list(path), object),
             kind=np.array(index, np.int32),
             frames=frames,
-            bytes=np.array([h.bytes for h in headers], np.int64),
-            modified=np.array([h.modified_ns for h in headers], np.int64),
-            start=np.zeros(len(headers), np.int64),
+            bytes=np.asarray(bytes, np.int64),
+            modified=np.asarray(modified, np.int64),
+            start=np.zeros(len(frames), np.int64),
             first=np.append(0, np.cumsum(frames)),
             kinds=tuple(kinds),
-            shape=shapes.pop(),
-            dtype=value_dtype(headers, calibrated=calibrated) if dtype is None else dtype,
+            shape=shape,
+            dtype=dtype,
             calibrated=calibrated,
-        ).pick(channels)
+        )
+
+    @classmethod
+    def of_headers(cls, headers: Iterable[Header], *, dtype: str | None = None, calibrated: bool = True) -> SourceTable:
+        """A table of whole files by their headers, in the order given; their frames must have one shape."""
+        headers = list(headers)
+        shapes = {h.shape[1:] for h in headers}
+        if len(shapes) != 1:
+            raise RecordingError(f"frames of shapes {sorted(shapes)} cannot be one array: choose files of one shape")
+        own = value_dtype({(h.dtype, h.subtype) for h in headers}, calibrated=calibrated)
+        return cls.of_files(
+            [h.path for h in headers],
+            [Kind(h.format, h.dtype, h.scale, h.offset, h.layout) for h in headers],
+            [h.frames for h in headers],
+            [h.bytes for h in headers],
+            [h.modified_ns for h in headers],
+            shape=shapes.pop(),
+            dtype=own if dtype is None else dtype,
+            calibrated=calibrated,
+        )
 
     @property
     def size(self) -> int:
@@ -264,16 +287,20 @@ class SourceTable:
         return ("\n".join(self.path), *(a.tobytes() for a in arrays), repr(rest))
 
 
-def value_dtype(headers: Iterable[Header], *, calibrated: bool) -> str:
-    """float32 where it holds every count exactly (up to 24 bits), else float64; counts keep the widest type of all."""
-    headers = list(headers)
-    widest = np.result_type(*{h.dtype for h in headers})
+def value_dtype(types: Iterable[tuple[str, str]], *, calibrated: bool) -> str:
+    """dtype of values for files of these (dtype, subtype): float32 where it holds every count exactly (up to 24 bits).
+
+    Else float64; complex likewise; counts keep the widest type of all.
+    """
+    types = list(types)
+    widest = np.result_type(*(dtype for dtype, _ in types))
     if not calibrated:
         return str(widest.newbyteorder("="))
     if widest.kind == "c":
         return "complex64" if widest.itemsize <= 8 else "complex128"
-    bits = [int(digits) for h in headers if (digits := h.subtype.rpartition("_")[2].strip("SU")).isdigit()]
-    narrow = widest.itemsize <= 2 or widest == np.float32 or (widest.kind in "iu" and len(bits) == len(headers))
+    digits = [subtype.rpartition("_")[2].strip("SU") for _, subtype in types]
+    bits = [int(number) for number in digits if number.isdigit()]
+    narrow = widest.itemsize <= 2 or widest == np.float32 or (widest.kind in "iu" and len(bits) == len(types))
     return "float32" if narrow and max(bits, default=0) <= 24 else "float64"
 
 

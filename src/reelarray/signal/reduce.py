@@ -64,10 +64,10 @@ def average(
             raise RecordingError(f"every={every}: 1 row or more was expected")
         windows = Windows(int(every), int(every))
         out = lift_windows(means, x, windows, dtype=dtype, label_at="mean", block=block, name="average")
-        return describe(out, average=f"mean of {every} rows")
+        return describe(out.rename(x.name), average=f"mean of {every} rows")
     cells = wall_clock(clock(x), parse_every(every), min_fraction)
     out = lift_windows(rows, x, Windows(1, 1), dtype=dtype, cells=cells, block=block, name="average")
-    return with_cells(out, cells, "mean", every)
+    return with_cells(out.rename(x.name), cells, "mean", every)
 
 
 def with_cells(x: xr.DataArray, cells: Cells, how: str, every: Any) -> xr.DataArray:

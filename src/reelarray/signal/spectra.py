@@ -245,7 +245,8 @@ def stft(
         name="stft",
     )
     units = f"{s.units} Hz-0.5" if scaling == "density" else s.units
-    return describe(out, units=units, long_name="short-time Fourier transform", **s.attrs(scaling, detrend))
+    long_name = "short-time Fourier transform"
+    return describe(out.rename("stft"), units=units, long_name=long_name, **s.attrs(scaling, detrend))
 
 
 def spectrogram(
@@ -376,7 +377,7 @@ def _powers(
     squared = "1" if s.units == "1" else _squared(s.units)
     units = squared if scaling == "spectrum" else ("Hz-1" if squared == "1" else f"{squared} Hz-1")
     quantity = "power spectral density" if scaling == "density" else "power spectrum"
-    return describe(out, units=units, long_name=quantity, **s.attrs(scaling, detrend))
+    return describe(out.rename(name), units=units, long_name=quantity, **s.attrs(scaling, detrend))
 
 
 def _squared(units: str) -> str:
