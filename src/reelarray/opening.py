@@ -117,7 +117,10 @@ def open_recordings(
         catalog = paths
     else:
         catalog = scan(paths, tolerance=tolerance, **finding)
-    chosen = _choose(catalog, rate, channels, on_bad)
+    chosen, left_out = choose_files(catalog, rate=rate, channels=channels, on_bad=on_bad)
+    if len(left_out):
+        told = [f"{os.path.basename(p)}: {r}" for p, r in left_out[["path", "reason"]].itertuples(index=False)]
+        log.warning("%d of %d files left out: %s", len(told), len(catalog), _listed(told))
     files = _Files.of(chosen, tolerance)
     pieces = _pieces(files, overlap)
     table = _table(chosen, calibrated, dtype).take_rows(pieces.row, pieces.skip, pieces.count).pick(channel)
@@ -129,7 +132,7 @@ def open_recordings(
         source=files.path[pieces.row],
         absolute=files.absolute,
     )
-    attrs = _attrs(chosen, len(catalog) - len(chosen))
+    attrs = _attrs(chosen, len(left_out))
     if sensitivity is not None or end_to_end is not None or gain_db != 0.0 or peak_voltage != 1.0:
         from .calibration import Calibration
 
@@ -180,68 +183,74 @@ def _bound(time: Any, clock: SampleClock) -> int:
 # ---- which files -----------------------------------------------------------------------------------------------------
 
 
-def _choose(catalog: pd.DataFrame, rate: Any, channels: int | None, on_bad: str) -> pd.DataFrame:
-    """The rows of a catalog to open, of one rate and number of channels; `RecordingError` lists what stands against."""
-    wanted = catalog
+def choose_files(
+    catalog: pd.DataFrame, *, rate: Any = None, channels: int | None = None, on_bad: OnBad = "raise"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of a catalog that `open_recordings` opens, and the others with a column `reason`.
+
+    Parameters and errors are those of `open_recordings`.
+    """
     readable = (catalog["samples"] > 0) & (catalog["format"] != "")
-    if rate is not None:
-        exact = str(exact_rate(rate))
-        wanted = wanted[~readable | (wanted["exact_rate"] == exact)]
-        _check_some(wanted[readable], catalog, f"rate={rate}", "exact_rate")
-    if channels is not None:
-        wanted = wanted[~readable | (wanted["channels"] == channels)]
-        _check_some(wanted[readable], catalog, f"channels={channels}", "channels")
-    readable = readable[wanted.index]
-    for column, name in (("exact_rate", "rate"), ("channels", "channels")):
-        among = wanted[readable]
+    reason = pd.Series([None] * len(catalog), catalog.index, object)
+    for column, name, asked, units in (("exact_rate", "rate", rate, " Hz"), ("channels", "channels", channels, "")):
+        wanted = asked if asked is None or name == "channels" else str(exact_rate(asked))
+        if wanted is not None:
+            others = readable & reason.isna() & (catalog[column] != wanted)
+            reason[others] = [f"{name} {value}{units}, {wanted} was asked for" for value in catalog.loc[others, column]]
+            if not (readable & reason.isna()).any():
+                there = ", ".join(f"{v} ({n} files)" for v, n in catalog[column][readable].value_counts().items())
+                raise RecordingError(f"{name}={asked}: no file has it; there are {there or 'no readable files'}")
+        among = catalog[readable & reason.isna()]
         groups = among[column].value_counts()
         if len(groups) > 1:
+            examples = (os.path.basename(str(among["path"][among[column] == value].iloc[0])) for value in groups.index)
             listed = "; ".join(
-                f"{value}: {count} files, such as "
-                f"{os.path.basename(str(among['path'][among[column] == value].iloc[0]))}"
-                for value, count in groups.items()
+                f"{value}{units}: {count} files, such as {example}"
+                for (value, count), example in zip(groups.items(), examples, strict=True)
             )
             raise RecordingError(
-                f"files of {len(groups)} different {'rates (Hz)' if name == 'rate' else 'numbers of channels'} cannot "
-                f"be one recording: {listed}. Choose one with {name}={groups.index[0]}"
+                f"files of {len(groups)} different {'rates' if name == 'rate' else 'numbers of channels'} cannot be one "
+                f"recording: {listed}. Choose one with {name}={groups.index[0]}"
             )
-    bad = [
-        _reason(row, alone=len(wanted) == 1) for row in wanted[["anomaly", "start", "samples"]].itertuples(index=False)
-    ]
-    if on_bad == "use":
-        bad = [reason if reason and reason.partition(":")[0] in (*NEVER, "no_time") else None for reason in bad]
-    keep = np.array([reason is None for reason in bad], bool)
-    if not keep.all():
-        found = [f"{os.path.basename(str(p))}: {r}" for p, r in zip(wanted["path"], bad, strict=True) if r]
-        text = "; ".join(found[:10]) + (f"; and {len(found) - 10} more" if len(found) > 10 else "")
-        if on_bad == "raise" or not keep.any():
-            advice = "nothing is left to open" if not keep.any() else "pass on_bad='skip' to leave them out"
-            cut = ", or on_bad='use' for the samples that are there" if "truncated" in text and keep.any() else ""
-            timeless = any(r and r.startswith("no_time") for r in bad)
-            times = ", or say where times are with timestamp=, timezone= or start=" if timeless else ""
-            error = ClockError if timeless and not keep.any() else RecordingError
-            raise error(f"{len(found)} of {len(wanted)} files cannot be used ({text}); {advice}{cut}{times}")
-        log.warning("%d of %d files left out: %s", len(found), len(wanted), text)
-    return wanted[keep]
+    asked_for = reason.isna()
+    alone = int(asked_for.sum()) == 1
+    for index in catalog.index[asked_for]:
+        reason[index] = _fault(str(catalog.at[index, "anomaly"]), catalog.at[index, "start"], alone, on_bad)
+    keep, bad = reason.isna(), asked_for & ~reason.isna()
+    if bad.any() and (on_bad == "raise" or not keep.any()):
+        raise _cannot_be_used(catalog[bad], reason[bad], int(asked_for.sum()))
+    if not keep.any():
+        raise RecordingError("the catalog has no files; ra.scan(folder) makes one")
+    return catalog[keep], catalog[~keep].assign(reason=reason[~keep])
 
 
-def _check_some(rows: pd.DataFrame, catalog: pd.DataFrame, asked: str, column: str) -> None:
-    if not len(rows):
-        there = ", ".join(f"{v} ({n} files)" for v, n in catalog[column].value_counts().items() if v)
-        raise RecordingError(f"{asked}: no file has it; there are {there}")
-
-
-def _reason(row: Any, alone: bool) -> str | None:
-    """Why a file cannot be opened as it is; mixtures are told apart before."""
-    notes = [note for note in str(row.anomaly).split("; ") if note]
-    for code in ("unreadable", "no_frames", "changed", "truncated"):
+def _fault(anomaly: str, start: Any, alone: bool, on_bad: str) -> str | None:
+    """Why a file cannot be opened as it is."""
+    notes = [note for note in anomaly.split("; ") if note]
+    for code in NEVER if on_bad == "use" else (*NEVER, "changed", "truncated"):
         for note in notes:
             if note.startswith(code + ":"):
                 return note
-    if pd.isna(row.start) and not alone:
+    if pd.isna(start) and not alone:
         told = [note for note in notes if note.startswith(("no_time", "impossible_date"))]
-        return "no_time: " + (told[0].partition(": ")[2] if told else "its start is not known")
+        return told[0] if told else "no_time: its start is not known"
     return None
+
+
+def _cannot_be_used(rows: pd.DataFrame, reason: pd.Series, among: int) -> Exception:
+    found = [f"{os.path.basename(str(path))}: {why}" for path, why in zip(rows["path"], reason, strict=True)]
+    advice = ["pass on_bad='skip' to leave them out" if len(rows) < among else "nothing is left to open"]
+    if reason.str.startswith(("truncated", "changed")).any():
+        advice.append("on_bad='use' for the samples that are there")
+    timeless = reason.str.startswith(("no_time", "impossible_date"))
+    if timeless.any():
+        advice.append("timestamp=, timezone= or start= to say when they start")
+    kind = ClockError if timeless.all() else RecordingError
+    return kind(f"{len(rows)} of {among} files cannot be used ({_listed(found)}); {', or '.join(advice)}")
+
+
+def _listed(texts: list[str]) -> str:
+    return "; ".join(texts[:10]) + (f"; and {len(texts) - 10} more" if len(texts) > 10 else "")
 
 
 @dataclass(frozen=True, eq=False)
