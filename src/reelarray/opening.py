@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -15,18 +13,15 @@ import xarray as xr
 
 from . import graph
 from .catalog import position_attrs, scan
-from .clock import NANOSECONDS, SampleClock, exact_rate
+from .choosing import OnBad, choose_files, shown
+from .clock import SampleClock
 from .errors import ClockError, RecordingError
 from .formats import get_format
+from .joining import Files, Overlap, join_files
 from .recordings import label, nanoseconds
 from .source import Kind, SourceTable, auto_chunk, value_dtype
 
 log = logging.getLogger(__name__)
-
-Overlap = Literal["error", "first", "last"]
-OnBad = Literal["raise", "skip", "use"]
-NAT = np.iinfo(np.int64).min
-NEVER = frozenset(("unreadable", "no_frames"))  # nothing of such a file can be used, whatever the caller wants
 
 
 def open_recording(path: str | os.PathLike[str], **options: Any) -> xr.DataArray:
@@ -120,9 +115,9 @@ def open_recordings(
     chosen, left_out = choose_files(catalog, rate=rate, channels=channels, on_bad=on_bad)
     if len(left_out):
         told = [f"{os.path.basename(p)}: {r}" for p, r in left_out[["path", "reason"]].itertuples(index=False)]
-        log.warning("%d of %d files left out: %s", len(told), len(catalog), _listed(told))
-    files = _Files.of(chosen, tolerance)
-    pieces = _pieces(files, overlap)
+        log.warning("%d of %d files left out: %s", len(told), len(catalog), shown(told))
+    files = Files.of(chosen, tolerance)
+    pieces = join_files(files, overlap)
     table = _table(chosen, calibrated, dtype).take_rows(pieces.row, pieces.skip, pieces.count).pick(channel)
     clock = SampleClock.of_segments(
         pieces.start,
@@ -178,174 +173,6 @@ def _bound(time: Any, clock: SampleClock) -> int:
         return int(pd.Timedelta(time).as_unit("ns").value)
     except (ValueError, TypeError) as error:
         raise ClockError(f"{time!r} is not a time since the start ({error}); the start is not known: '90s'") from None
-
-
-# ---- which files -----------------------------------------------------------------------------------------------------
-
-
-def choose_files(
-    catalog: pd.DataFrame, *, rate: Any = None, channels: int | None = None, on_bad: OnBad = "raise"
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of a catalog that `open_recordings` opens, and the others with a column `reason`.
-
-    Parameters and errors are those of `open_recordings`.
-    """
-    readable = (catalog["samples"] > 0) & (catalog["format"] != "")
-    reason = pd.Series([None] * len(catalog), catalog.index, object)
-    for column, name, asked, units in (("exact_rate", "rate", rate, " Hz"), ("channels", "channels", channels, "")):
-        wanted = asked if asked is None or name == "channels" else str(exact_rate(asked))
-        if wanted is not None:
-            others = readable & reason.isna() & (catalog[column] != wanted)
-            reason[others] = [f"{name} {value}{units}, {wanted} was asked for" for value in catalog.loc[others, column]]
-            if not (readable & reason.isna()).any():
-                there = ", ".join(f"{v} ({n} files)" for v, n in catalog[column][readable].value_counts().items())
-                raise RecordingError(f"{name}={asked}: no file has it; there are {there or 'no readable files'}")
-        among = catalog[readable & reason.isna()]
-        groups = among[column].value_counts()
-        if len(groups) > 1:
-            examples = (os.path.basename(str(among["path"][among[column] == value].iloc[0])) for value in groups.index)
-            listed = "; ".join(
-                f"{value}{units}: {count} files, such as {example}"
-                for (value, count), example in zip(groups.items(), examples, strict=True)
-            )
-            raise RecordingError(
-                f"files of {len(groups)} different {'rates' if name == 'rate' else 'numbers of channels'} cannot be one "
-                f"recording: {listed}. Choose one with {name}={groups.index[0]}"
-            )
-    asked_for = reason.isna()
-    alone = int(asked_for.sum()) == 1
-    for index in catalog.index[asked_for]:
-        reason[index] = _fault(str(catalog.at[index, "anomaly"]), catalog.at[index, "start"], alone, on_bad)
-    keep, bad = reason.isna(), asked_for & ~reason.isna()
-    if bad.any() and (on_bad == "raise" or not keep.any()):
-        raise _cannot_be_used(catalog[bad], reason[bad], int(asked_for.sum()))
-    if not keep.any():
-        raise RecordingError("the catalog has no files; ra.scan(folder) makes one")
-    return catalog[keep], catalog[~keep].assign(reason=reason[~keep])
-
-
-def _fault(anomaly: str, start: Any, alone: bool, on_bad: str) -> str | None:
-    """Why a file cannot be opened as it is."""
-    notes = [note for note in anomaly.split("; ") if note]
-    for code in NEVER if on_bad == "use" else (*NEVER, "changed", "truncated"):
-        for note in notes:
-            if note.startswith(code + ":"):
-                return note
-    if pd.isna(start) and not alone:
-        told = [note for note in notes if note.startswith(("no_time", "impossible_date"))]
-        return told[0] if told else "no_time: its start is not known"
-    return None
-
-
-def _cannot_be_used(rows: pd.DataFrame, reason: pd.Series, among: int) -> Exception:
-    found = [f"{os.path.basename(str(path))}: {why}" for path, why in zip(rows["path"], reason, strict=True)]
-    advice = ["pass on_bad='skip' to leave them out" if len(rows) < among else "nothing is left to open"]
-    if reason.str.startswith(("truncated", "changed")).any():
-        advice.append("on_bad='use' for the samples that are there")
-    timeless = reason.str.startswith(("no_time", "impossible_date"))
-    if timeless.any():
-        advice.append("timestamp=, timezone= or start= to say when they start")
-    kind = ClockError if timeless.all() else RecordingError
-    return kind(f"{len(rows)} of {among} files cannot be used ({_listed(found)}); {', or '.join(advice)}")
-
-
-def _listed(texts: list[str]) -> str:
-    return "; ".join(texts[:10]) + (f"; and {len(texts) - 10} more" if len(texts) > 10 else "")
-
-
-@dataclass(frozen=True, eq=False)
-class _Files:
-    """Files in order of start: ns, frames, and what joins them."""
-
-    path: np.ndarray
-    start: np.ndarray
-    frames: np.ndarray
-    rate: Fraction
-    tolerance: int
-    absolute: bool
-
-    @classmethod
-    def of(cls, rows: pd.DataFrame, tolerance: float | None) -> _Files:
-        start = rows["start"].to_numpy().astype("datetime64[ns]").view(np.int64)
-        absolute = bool((start != NAT).all())
-        start = start if absolute else np.zeros(len(start), np.int64)
-        rate = Fraction(str(rows["exact_rate"].iloc[0]))
-        if tolerance is not None and not tolerance >= 0:
-            raise ClockError(f"tolerance={tolerance!r} was given; seconds, 0 or more, were expected")
-        one_sample = -(-NANOSECONDS * rate.denominator // rate.numerator)
-        own = NANOSECONDS if not (start % NANOSECONDS).any() else one_sample
-        within = own if tolerance is None else round(tolerance * NANOSECONDS)
-        return cls(rows["path"].to_numpy(object), start, rows["samples"].to_numpy(np.int64), rate, within, absolute)
-
-    def duration(self, frames: np.ndarray) -> np.ndarray:
-        """Frames -> ns at the nominal rate, rounded."""
-        numerator = NANOSECONDS * self.rate.denominator
-        whole, rest = np.divmod(frames, self.rate.numerator)
-        return whole * numerator + (rest * numerator + self.rate.numerator // 2) // self.rate.numerator
-
-
-@dataclass(frozen=True, eq=False)
-class _Pieces:
-    row: np.ndarray
-    skip: np.ndarray
-    count: np.ndarray
-    start: np.ndarray
-    joined: np.ndarray
-
-
-def _pieces(files: _Files, overlap: str) -> _Pieces:
-    """What is used of each file, and which ones are joined to the one before."""
-    if (np.diff(files.start) < 0).any():
-        raise ClockError("the files of this catalog are not in order of time: catalog.sort_values('start')")
-    row, skip, count = np.arange(len(files.start)), np.zeros(len(files.start), np.int64), files.frames.copy()
-    start = files.start.copy()
-    apart = start[1:] - (start[:-1] + files.duration(count[:-1]))
-    if (apart < -files.tolerance).any():
-        if overlap == "error":
-            raise ClockError(_overlap_text(files, apart))
-        row, skip, count, start = _cut_overlaps(files, first=overlap == "first")
-        apart = start[1:] - (start[:-1] + files.duration(count[:-1]))
-    joined = np.append(False, np.abs(apart) <= files.tolerance)[: len(row)]
-    return _Pieces(row, skip, count, start, joined)
-
-
-def _overlap_text(files: _Files, apart: np.ndarray) -> str:
-    k = int(np.argmin(apart >= -files.tolerance))
-    others = int((apart < -files.tolerance).sum()) - 1
-    more = f" (and {others} more files overlap)" if others else ""
-    same = files.start[k] == files.start[k + 1]
-    how = "starts at the same time as" if same else f"starts {-apart[k] / NANOSECONDS:.3f} s before the end of"
-    return (
-        f"{files.path[k + 1]} {how} {files.path[k]}{more}; pass overlap='first' or 'last' to choose whose samples "
-        f"count, tolerance={-apart[k] / NANOSECONDS:.3f} to treat them as joined, or exclude= one"
-    )
-
-
-def _cut_overlaps(files: _Files, *, first: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Keep the samples of the first, or of the last, file wherever files overlap; a file that has none left goes."""
-    kept: list[list[int]] = []  # row, skip, count, start
-    for k, (start, frames) in enumerate(zip(files.start.tolist(), files.frames.tolist(), strict=True)):
-        piece = [k, 0, frames, start]
-        while kept:
-            before = kept[-1]
-            end = before[3] + int(files.duration(np.array(before[2])))
-            if piece[3] - end >= -files.tolerance:
-                break
-            shared = int(-((piece[3] - end) * files.rate // NANOSECONDS))  # samples, rounded up
-            if first:
-                piece[1], piece[2] = shared, piece[2] - shared
-                piece[3] += int(files.duration(np.array(shared)))
-                break
-            if before[2] > shared:
-                before[2] -= shared
-                break
-            kept.pop()
-        if piece[2] > 0:
-            kept.append(piece)
-        else:
-            log.warning("%s lies wholly within %s and is left out", files.path[k], files.path[kept[-1][0]])
-    columns = np.array(kept, np.int64).T
-    return columns[0], columns[1], columns[2], columns[3]
 
 
 def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:

@@ -1,0 +1,84 @@
+"""Which files of a catalog make a recording, and why the others do not."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+import pandas as pd
+
+from .clock import exact_rate
+from .errors import ClockError, RecordingError
+
+OnBad = Literal["raise", "skip", "use"]
+NEVER = ("unreadable", "no_frames")  # nothing of such a file can be used, whatever the caller wants
+
+
+def choose_files(
+    catalog: pd.DataFrame, *, rate: Any = None, channels: int | None = None, on_bad: OnBad = "raise"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of a catalog that `open_recordings` opens, and the others with a column `reason`.
+
+    Parameters and errors are those of `open_recordings`.
+    """
+    readable = (catalog["samples"] > 0) & (catalog["format"] != "")
+    reason = pd.Series([None] * len(catalog), catalog.index, object)
+    for column, name, asked, units in (("exact_rate", "rate", rate, " Hz"), ("channels", "channels", channels, "")):
+        wanted = asked if asked is None or name == "channels" else str(exact_rate(asked))
+        if wanted is not None:
+            others = readable & reason.isna() & (catalog[column] != wanted)
+            reason[others] = [f"{name} {value}{units}, {wanted} was asked for" for value in catalog.loc[others, column]]
+            if not (readable & reason.isna()).any():
+                there = ", ".join(f"{v} ({n} files)" for v, n in catalog[column][readable].value_counts().items())
+                raise RecordingError(f"{name}={asked}: no file has it; there are {there or 'no readable files'}")
+        among = catalog[readable & reason.isna()]
+        groups = among[column].value_counts()
+        if len(groups) > 1:
+            examples = (os.path.basename(str(among["path"][among[column] == value].iloc[0])) for value in groups.index)
+            listed = "; ".join(
+                f"{value}{units}: {count} files, such as {example}"
+                for (value, count), example in zip(groups.items(), examples, strict=True)
+            )
+            raise RecordingError(
+                f"files of {len(groups)} different {'rates' if name == 'rate' else 'numbers of channels'} cannot be "
+                f"one recording: {listed}. Choose one with {name}={groups.index[0]}"
+            )
+    asked_for = reason.isna()
+    alone = int(asked_for.sum()) == 1
+    for index in catalog.index[asked_for]:
+        reason[index] = _fault(str(catalog.at[index, "anomaly"]), catalog.at[index, "start"], alone, on_bad)
+    keep, bad = reason.isna(), asked_for & ~reason.isna()
+    if bad.any() and (on_bad == "raise" or not keep.any()):
+        raise _cannot_be_used(catalog[bad], reason[bad], int(asked_for.sum()))
+    if not keep.any():
+        raise RecordingError("the catalog has no files; ra.scan(folder) makes one")
+    return catalog[keep], catalog[~keep].assign(reason=reason[~keep])
+
+
+def _fault(anomaly: str, start: Any, alone: bool, on_bad: str) -> str | None:
+    """Why a file cannot be opened as it is."""
+    notes = [note for note in anomaly.split("; ") if note]
+    for code in NEVER if on_bad == "use" else (*NEVER, "changed", "truncated"):
+        for note in notes:
+            if note.startswith(code + ":"):
+                return note
+    if pd.isna(start) and not alone:
+        told = [note for note in notes if note.startswith(("no_time", "impossible_date"))]
+        return told[0] if told else "no_time: its start is not known"
+    return None
+
+
+def _cannot_be_used(rows: pd.DataFrame, reason: pd.Series, among: int) -> Exception:
+    found = [f"{os.path.basename(str(path))}: {why}" for path, why in zip(rows["path"], reason, strict=True)]
+    advice = ["pass on_bad='skip' to leave them out" if len(rows) < among else "nothing is left to open"]
+    if reason.str.startswith(("truncated", "changed")).any():
+        advice.append("on_bad='use' for the samples that are there")
+    timeless = reason.str.startswith(("no_time", "impossible_date"))
+    if timeless.any():
+        advice.append("timestamp=, timezone= or start= to say when they start")
+    kind = ClockError if timeless.all() else RecordingError
+    return kind(f"{len(rows)} of {among} files cannot be used ({shown(found)}); {', or '.join(advice)}")
+
+
+def shown(texts: list[str]) -> str:
+    return "; ".join(texts[:10]) + (f"; and {len(texts) - 10} more" if len(texts) > 10 else "")
