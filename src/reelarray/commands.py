@@ -1,0 +1,219 @@
+"""What the subcommands of `reel` do: arguments in, public functions called, a summary printed, an exit code out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from . import catalog as catalogs
+from .choosing import choose_files
+from .cli import LEFT_OUT, OK
+from .errors import RecordingError
+from .opening import open_recordings
+from .progress import Progress
+from .recordings import clock
+from .sinks.access import give_access, umask
+
+
+def scan_files(arguments: argparse.Namespace, **options: Any) -> pd.DataFrame:
+    """The catalog that the options of a subcommand describe."""
+    return catalogs.scan(
+        arguments.paths,
+        pattern=arguments.pattern,
+        recursive=not arguments.no_recursive,
+        exclude=arguments.exclude,
+        format=arguments.format,
+        timestamp=arguments.timestamp,
+        offsets=None if arguments.offsets is None else tuple(arguments.offsets),
+        recorder=arguments.recorder,
+        timezone=arguments.timezone,
+        ambiguous=arguments.ambiguous,
+        timestamps_csv=arguments.timestamps_csv,
+        start=arguments.start,
+        tolerance=arguments.tolerance,
+        cache=False if arguments.no_cache else arguments.cache,
+        **options,
+    )
+
+
+def scan(arguments: argparse.Namespace) -> int:
+    """`reel scan`: a report, and only what is asked for beyond it."""
+    table = scan_files(arguments, quick=not arguments.full)
+    summary = catalogs.summarise(table)
+    if arguments.json:
+        print(json.dumps(summary.to_dict(), indent=1))
+    else:
+        if arguments.files:
+            for row in table.itertuples(index=False):
+                start = "no time" if pd.isna(row.start) else row.start.isoformat()
+                facts = f"{row.samples:>12,} x {row.channels} at {row.rate:,.10g} Hz"
+                print(f"{start:<30} {facts}  {row.path}" + (f"  [{row.anomaly}]" if row.anomaly else ""))
+        print(summary)
+    written = catalogs.drop_abnormal(table) if arguments.exclude_abnormal else table
+    with umask(arguments.umask):
+        for path, write in (
+            (arguments.csv, lambda path: written.drop(columns=["metadata", "layout"]).to_csv(path, index=False)),
+            (arguments.write_timestamps, lambda path: catalogs.write_timestamps(written, path)),
+            (arguments.write_metadata, lambda path: catalogs.write_metadata(_metadata(written, arguments), path)),
+            (arguments.write_file_metadata, lambda path: catalogs.write_file_metadata(written, path)),
+        ):
+            if path is not None:
+                write(path)
+                give_access(path, group=arguments.group, mode=arguments.mode)
+                print(f"written   {path}")
+    if arguments.quarantine is not None:
+        moved = catalogs.quarantine(table, arguments.quarantine)
+        for row in moved.itertuples(index=False):
+            print(f"moved     {row.path} -> {row.moved_to} ({row.anomaly})")
+        print(f"moved     {len(moved)} files to {arguments.quarantine}")
+    return OK
+
+
+def _metadata(table: pd.DataFrame, arguments: argparse.Namespace) -> Any:
+    position = None if arguments.position is None else tuple(arguments.position)
+    return catalogs.describe_metadata(table, position=position)
+
+
+def info(arguments: argparse.Namespace) -> int:
+    """`reel info FILE`: the header of one file."""
+    from .formats import probe
+
+    header = probe(arguments.file, arguments.format)
+    seconds = float(header.frames / header.rate)
+    table = catalogs.scan([arguments.file], format=arguments.format, cache=False)
+    start = None if pd.isna(table["start"].iloc[0]) else table["start"].iloc[0].isoformat() + "Z"
+    facts: dict[str, Any] = {
+        "path": header.path,
+        "format": header.format,
+        "samples": header.frames,
+        "rate_hz": float(header.rate),
+        "seconds": seconds,
+        "channels": 1 if len(header.shape) == 1 else header.shape[1],
+        "subtype": header.subtype,
+        "bytes": header.bytes,
+        "start": start,
+        "start_from": table["start_source"].iloc[0] or None,
+        "anomaly": table["anomaly"].iloc[0] or None,
+        "metadata": dict(header.metadata),
+    }
+    if arguments.json:
+        print(json.dumps(facts, indent=1))
+        return OK
+    for name, value in facts.items():
+        if name == "metadata":
+            for key, text in value.items():
+                shown = text if isinstance(text, str) else json.dumps(text)
+                print(f"{key:<12} {shown if len(shown) <= 300 else shown[:297] + '...'}")
+        elif value is not None:
+            print(f"{name:<12} {value:,}" if isinstance(value, int | float) else f"{name:<12} {value}")
+    return OK
+
+
+def spectrogram(arguments: argparse.Namespace) -> int:
+    """`reel spectrogram FOLDER -o OUT.zarr --png OUT.png`: the main job."""
+    if arguments.output is None and arguments.png is None:
+        raise RecordingError("nothing to make: pass -o OUT.zarr, --png OUT.png, or both")
+    begun = time.monotonic()
+    table = scan_files(arguments)
+    chosen, left_out = choose_files(table, rate=arguments.rate, channels=arguments.channels, on_bad=arguments.on_bad)
+    x = open_recordings(
+        chosen,
+        begin=arguments.begin,
+        end=arguments.end,
+        channel=arguments.channel,
+        tolerance=arguments.tolerance,
+        overlap=arguments.overlap,
+        on_bad="use",
+        **_calibration(arguments),
+    )
+    spectra = _spectra(x, arguments)
+    print(_describe_input(x, len(chosen)))
+    with umask(arguments.umask):
+        if arguments.output is not None:
+            spectra = _write(spectra, arguments)
+        if arguments.png is not None:
+            from .plot import save_spectrogram
+
+            limits = {"vmin": arguments.vmin, "vmax": arguments.vmax}
+            save_spectrogram(spectra, arguments.png, log_frequency=arguments.log_frequency, **limits)
+            give_access(arguments.png, group=arguments.group, mode=arguments.mode)
+            print(f"picture   {arguments.png}")
+    print(f"time      {time.monotonic() - begun:.1f} s")
+    for row in left_out.itertuples(index=False):
+        print(f"left out  {os.path.basename(str(row.path))}: {row.reason}")
+    asked = left_out["reason"].str.contains("was asked for") if len(left_out) else pd.Series([], dtype=bool)
+    return OK if asked.all() else LEFT_OUT
+
+
+def _calibration(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Calibration of a file, with what the options say instead."""
+    found: dict[str, Any] = {}
+    if arguments.calibration is not None:
+        from .calibration import read_calibration
+
+        found = read_calibration(arguments.calibration).settings()
+    for name in ("sensitivity", "gain_db", "peak_voltage", "end_to_end"):
+        if getattr(arguments, name) is not None:
+            found[name] = getattr(arguments, name)
+    return found
+
+
+def _spectra(x: xr.DataArray, arguments: argparse.Namespace) -> xr.DataArray:
+    from .signal import spectra
+
+    options = {
+        name: getattr(arguments, name) for name in ("nfft", "hop", "window", "window_length", "scaling", "dtype")
+    }
+    options["detrend"] = arguments.detrend or False
+    if arguments.average is None:
+        if arguments.median or arguments.min_fraction:
+            raise RecordingError("--median and --min-fraction belong to --average SPAN, such as --average 60s")
+        return spectra.spectrogram(x, **options)
+    average = "median" if arguments.median else "mean"
+    return spectra.power_spectrum(
+        x, every=arguments.average, average=average, min_fraction=arguments.min_fraction, **options
+    )
+
+
+def _describe_input(x: xr.DataArray, files: int) -> str:
+    own = clock(x)
+    seconds = float(own.size / own.row_rate)
+    ends = f"{own._text(own.labels(0))} to {own._text(own.labels(own.size - 1))}"
+    return (
+        f"input     {files:,} files, {seconds:,.1f} s at {float(own.row_rate):,.10g} Hz, {own.gaps:,} gaps, {ends}, "
+        f"{x.attrs['units'] if x.attrs['units'] != '1' else 'full scale'}"
+    )
+
+
+def _write(spectra: xr.DataArray, arguments: argparse.Namespace) -> xr.DataArray:
+    """Write the store; what the picture is drawn from then."""
+    from .sinks.zarr import open_zarr, write_zarr
+
+    progress = Progress("blocks")
+    try:
+        report = write_zarr(
+            spectra, arguments.output, encoding=arguments.encoding, overwrite=arguments.overwrite, progress=progress
+        )
+    finally:
+        progress.close()
+    give_access(arguments.output, group=arguments.group, mode=arguments.mode)
+    shape = " x ".join(f"{n:,} {d}" for d, n in spectra.sizes.items())
+    size = sum(f.stat().st_size for f in Path(arguments.output).rglob("*") if f.is_file())
+    print(f"output    {arguments.output}: {shape} ({spectra.attrs['units']}), {size / 1e6:,.1f} MB")
+    if report.skipped:
+        print(f"resumed   {report.skipped:,} blocks were there, {report.done:,} were made")
+    return open_zarr(arguments.output)
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """`reel demo`: a small deployment made and worked on."""
+    from .demo import run
+
+    return run(Path(arguments.folder))
