@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from operator import getitem
 from typing import Any
 
@@ -85,6 +86,16 @@ def read_array(table: SourceTable, chunk: int | tuple[int, ...], *, name: str = 
     return from_blocks(f"{name}-{token}", _read, TableBlocks(table, edges), chunks, table.dtype)
 
 
+def gained(array: da.Array, factor: float) -> da.Array | None:
+    """An array that reads from sources with its values times `factor`, in the reading tasks; None for any other."""
+    table = rows(array)
+    if table is None or not table.calibrated:  # counts are read as they are
+        return None
+    kind = np.dtype(table.dtype).type
+    fill = (kind(table.fill) * kind(factor)).item()  # gaps are filled with values, not with counts
+    return read_array(replace(table.gained(factor), fill=fill), array.chunks[0])
+
+
 def rows(array: Any) -> SourceTable | None:
     """The table that a Dask array reads from, where the array is nothing but samples of one: also after slicing.
 
@@ -153,3 +164,18 @@ def _trace_slices(graph: Any, name: str, tasks: dict[Any, Any]) -> tuple[SourceT
             return None
         table = table.pick(chosen)
     return table.select(low[0], high[-1]), np.append(low, high[-1]) - low[0]
+
+
+def sources(array: Any) -> list[SourceTable]:
+    """All tables that an array is made of, whatever was done to their samples since; none for other arrays.
+
+    Looks through the layers of the graph, also after they were fused; an array that was computed has none left.
+    """
+    layers = getattr(getattr(array, "dask", None), "layers", {})
+    found: dict[int, SourceTable] = {}
+    for layer in layers.values():
+        for argument in getattr(layer, "io_deps", {}).values():
+            table = getattr(argument.piece, "table", None) if isinstance(argument, Pieces) else None
+            if isinstance(table, SourceTable):
+                found[id(table)] = table
+    return list(found.values())

@@ -15,6 +15,12 @@ from reelarray import graph
 from reelarray.clock import SampleClock
 from reelarray.recordings import label
 
+
+def full_scale(x: xr.DataArray) -> xr.DataArray:
+    """As a recorder's files are read: floating-point samples with units "1"."""
+    return (x.astype("float32") if x.dtype.kind in "iu" else x).assign_attrs(units="1")
+
+
 TRANSFORMS = {
     "spectrogram": lambda x: ra.spectrogram(x, nfft=16, hop=6),
     "spectrogram with a long window": lambda x: ra.spectrogram(x, nfft=64, hop=3, window="boxcar"),
@@ -28,6 +34,9 @@ TRANSFORMS = {
     "average by number": lambda x: ra.average(x, every=7),
     "average of a spectrogram": lambda x: ra.average(ra.spectrogram(x, nfft=8, hop=3), every="37ms"),
     "average of averages": lambda x: ra.average(ra.average(x, every=3), every=2),
+    "calibrate": lambda x: ra.calibrate(full_scale(x), sensitivity=-171.3, gain_db=7.1),
+    "to_decibel of a spectrogram": lambda x: ra.to_decibel(ra.spectrogram(x, nfft=8, hop=3)),
+    "to_decibel of samples": lambda x: ra.to_decibel(x, floor=-100.0),
 }
 
 
