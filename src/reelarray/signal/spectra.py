@@ -23,30 +23,32 @@ Scaling = Literal["density", "spectrum"]
 # ---- kernels ---------------------------------------------------------------------------------------------------------
 
 
-def power_spectra(batch: np.ndarray, out: np.ndarray, *, nfft: int, scale: np.ndarray) -> None:
-    """(windows, ..., length) real -> (windows, ..., frequency): one-sided power."""
-    spectra = fft.rfft(batch, n=nfft, axis=-1)
-    np.multiply(spectra.real, spectra.real, out=out)
-    np.multiply(spectra.imag, spectra.imag, out=spectra.real)
-    out += spectra.real
-    out *= scale
+def power_spectra(batch: np.ndarray, out: np.ndarray, *, nfft: int) -> None:
+    """(windows, ..., length) real -> (windows, ..., frequency): one-sided power of doubled input, single bins halved."""
+    _add_squares(fft.rfft(batch, n=nfft, axis=-1, overwrite_x=True), out)
+    out[..., 0] *= 0.5
+    if nfft % 2 == 0:
+        out[..., -1] *= 0.5
 
 
-def power_spectra_two_sided(batch: np.ndarray, out: np.ndarray, *, nfft: int, scale: np.ndarray) -> None:
+def power_spectra_two_sided(batch: np.ndarray, out: np.ndarray, *, nfft: int) -> None:
     """(windows, ..., length) complex -> (windows, ..., frequency): two-sided power, frequencies ascending."""
-    spectra = fft.fftshift(fft.fft(batch, n=nfft, axis=-1), axes=-1)
-    np.multiply(spectra.real, spectra.real, out=out)
-    np.multiply(spectra.imag, spectra.imag, out=spectra.real)
-    out += spectra.real
-    out *= scale
+    _add_squares(fft.fftshift(fft.fft(batch, n=nfft, axis=-1, overwrite_x=True), axes=-1), out)
 
 
-def complex_spectra(batch: np.ndarray, out: np.ndarray, *, nfft: int, scale: np.ndarray) -> None:
+def _add_squares(spectra: np.ndarray, out: np.ndarray) -> None:
+    """out = re^2 + im^2, in the memory of the spectra."""
+    parts = spectra.view(out.dtype)
+    parts *= parts
+    np.add(parts[..., ::2], parts[..., 1::2], out=out)
+
+
+def complex_spectra(batch: np.ndarray, out: np.ndarray, *, nfft: int) -> None:
     """(windows, ..., length) -> (windows, ..., frequency): complex, one-sided of real frames, two-sided of complex."""
     if batch.dtype.kind == "c":
-        np.multiply(fft.fftshift(fft.fft(batch, n=nfft, axis=-1), axes=-1), scale, out=out)
+        np.copyto(out, fft.fftshift(fft.fft(batch, n=nfft, axis=-1, overwrite_x=True), axes=-1))
     else:
-        np.multiply(fft.rfft(batch, n=nfft, axis=-1), scale, out=out)
+        np.copyto(out, fft.rfft(batch, n=nfft, axis=-1, overwrite_x=True))
 
 
 def remove_mean(frames: np.ndarray) -> None:
@@ -123,18 +125,17 @@ class Spectrum:
             return fft.fftshift(fft.fftfreq(self.nfft, 1 / self.rate)) + self.center
         return fft.rfftfreq(self.nfft, 1 / self.rate)
 
-    def power_scale(self, scaling: str) -> np.ndarray:
-        """What abs(FFT)^2 is multiplied by, (frequency,), after Heinzel et al. 2002; one-sided bins count twice."""
+    def scaled_taper(self, scaling: str | None, *, power: bool) -> np.ndarray:
+        """The taper times what makes squared spectra powers (Heinzel et al. 2002), or spectra amplitudes.
+
+        Scaled before the FFT, not after: that costs nothing. Powers of real samples come out doubled, for the one-sided
+        spectrum; the kernel halves the bins that have no mirror image.
+        """
         taper = self.taper()
-        if scaling == "density":
-            scale = np.full(len(self.frequencies()), 1 / (self.rate * np.sum(taper**2)))
-        elif scaling == "spectrum":
-            scale = np.full(len(self.frequencies()), 1 / np.sum(taper) ** 2)
-        else:
+        scales = {"density": self.rate * np.sum(taper**2), "spectrum": np.sum(taper) ** 2, None: 1.0}
+        if scaling not in scales or (power and scaling is None):
             raise RecordingError(f"scaling={scaling!r} was given; 'density' or 'spectrum' was expected")
-        if not self.two_sided:
-            scale[1 : None if self.nfft % 2 else -1] *= 2
-        return scale
+        return taper * np.sqrt((2 if power and not self.two_sided else 1) / scales[scaling])
 
     def coordinate(self) -> xr.Variable:
         attrs = {"units": "Hz", "long_name": "frequency"}
@@ -231,14 +232,13 @@ def stft(
     s = Spectrum.of(x, nfft, hop, window, window_length)
     _check_fits(x, s.windows)
     real, frames = _precision(x, dtype)
-    scale = np.ones(()) if scaling is None else np.sqrt(s.power_scale(scaling)[:1])  # the first bin is never doubled
     out = lift_windows(
-        partial(complex_spectra, nfft=s.nfft, scale=scale.astype(real)),
+        partial(complex_spectra, nfft=s.nfft),
         x,
         s.windows,
         dtype=np.complex64 if real == np.float32 else np.complex128,
         frames=frames,
-        taper=s.taper().astype(real),
+        taper=s.scaled_taper(scaling, power=False).astype(real),
         prepare=_prepare(detrend),
         new_dims={"frequency": s.coordinate()},
         block=block,
@@ -330,8 +330,8 @@ def power_spectrum(
 
     >>> from reelarray import recording
     >>> x = recording(np.tile([1.0, -1.0], 512), rate=1024, units="V")
-    >>> float(power_spectrum(x, nfft=64, scaling="spectrum").sel(frequency=512))
-    1.0
+    >>> power_spectrum(x, nfft=64, scaling="spectrum").sel(frequency=512).values.round(6)
+    np.float32(1.0)
     """
     x = check_recording(x)
     s = Spectrum.of(x, nfft, hop, window, window_length)
@@ -361,12 +361,12 @@ def _powers(
     real, frames = _precision(x, dtype)
     kernel = power_spectra_two_sided if s.two_sided else power_spectra
     out = lift_windows(
-        partial(kernel, nfft=s.nfft, scale=s.power_scale(scaling).astype(real)),
+        partial(kernel, nfft=s.nfft),
         x,
         s.windows,
         dtype=real,
         frames=frames,
-        taper=s.taper().astype(real),
+        taper=s.scaled_taper(scaling, power=True).astype(real),
         prepare=_prepare(detrend),
         new_dims={"frequency": s.coordinate()},
         cells=cells,
