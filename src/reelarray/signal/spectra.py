@@ -24,7 +24,7 @@ Scaling = Literal["density", "spectrum"]
 
 
 def power_spectra(batch: np.ndarray, out: np.ndarray, *, nfft: int) -> None:
-    """(windows, ..., length) real -> (windows, ..., frequency): one-sided power of doubled input, single bins halved."""
+    """(windows, ..., length) real -> (windows, ..., frequency): one-sided power of doubled input."""
     _add_squares(fft.rfft(batch, n=nfft, axis=-1, overwrite_x=True), out)
     out[..., 0] *= 0.5
     if nfft % 2 == 0:
