@@ -11,7 +11,7 @@ import pytest
 
 import reelarray as ra
 from reelarray import graph
-from reelarray.signal.calibrate import Calibration, read_calibration
+from reelarray.calibration import Calibration, read_calibration
 
 COUNTS = np.random.default_rng(1).integers(-(2**15), 2**15, 1000).astype(np.int16)
 LENGTHS, JOINED = [300, 200, 500], [False, True, False]
@@ -43,6 +43,7 @@ def test_full_scale_becomes_pascal_and_the_ingredients_are_kept() -> None:
         "peak_voltage": 2.5,
         "serial_number": "7",
     }
+    assert Calibration(**Calibration(-170, 14, 2.5).settings()) == Calibration(-170, 14, 2.5)
     assert json.loads(json.dumps(y.attrs)) == y.attrs
     assert x.attrs["units"] == "1"  # what was given stays as it was
 
@@ -109,6 +110,7 @@ def test_impossible_facts_are_refused(facts: dict, message: str) -> None:
         ([0.0], {"units": "Pa"}, "calibrated already"),
         ([0.0], {"calibrated": False, "normalization": "zscore"}, "zscore"),
         ([0], {}, "integer counts"),
+        ([0.0], {"long_name": "power spectrum"}, "before the transform"),
     ],
 )
 def test_samples_without_full_scale_are_refused(samples: list, attrs: dict, message: str) -> None:
