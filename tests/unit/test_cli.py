@@ -1,0 +1,207 @@
+"""The command line: what it prints, writes and answers, by running it on small folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import wave
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import reelarray as ra
+from reelarray.cli import main
+
+RATE = 8000
+
+
+def record(path, seconds=2.0, rate=RATE, seed=0):
+    samples = np.random.default_rng(seed).integers(-8000, 8000, round(seconds * rate)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(samples.tobytes())
+    return samples
+
+
+@pytest.fixture
+def folder(tmp_path):
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    for second in (0, 2, 10):
+        record(recordings / f"X_20220301_0000{second:02d}.wav", seed=second)
+    return recordings
+
+
+@pytest.fixture
+def troubled(folder):
+    record(folder / "X_20220301_000020.wav")
+    with open(folder / "X_20220301_000020.wav", "r+b") as file:
+        file.truncate(8000)
+    (folder / "X_20220301_000030.wav").write_text("this is no recording at all")
+    return folder
+
+
+def test_spectrogram_writes_what_the_functions_compute(folder, tmp_path, capsys):
+    out, png = tmp_path / "out.zarr", tmp_path / "out.png"
+    code = main(["spectrogram", str(folder), "-o", str(out), "--png", str(png), "--nfft", "256", "--no-cache"])
+    printed = capsys.readouterr()
+    assert code == 0, printed
+    expected = ra.spectrogram(ra.open_recordings(folder, cache=False), nfft=256).compute()
+    assert ra.open_zarr(out).values.tobytes() == expected.values.tobytes()
+    assert xr.open_zarr(out).sizes["time"] == expected.sizes["time"]
+    assert png.stat().st_size > 5000
+    assert "3 files" in printed.out
+    assert "1 gaps" in printed.out
+    assert str(png) in printed.out
+
+
+def test_average_calibration_and_selection(folder, tmp_path):
+    calibration = tmp_path / "hydrophone.toml"
+    calibration.write_text("sensitivity = -170\ngain_db = 14\npeak_voltage = 2.5\n")
+    out = tmp_path / "out.zarr"
+    options = ["--average", "1s", "--calibration", str(calibration), "--end", "2022-03-01T00:00:03", "--no-cache"]
+    assert main(["spectrogram", str(folder), "-o", str(out), *options]) == 0
+    x = ra.open_recordings(
+        folder, end="2022-03-01T00:00:03", sensitivity=-170, gain_db=14, peak_voltage=2.5, cache=False
+    )
+    got = ra.open_zarr(out)
+    assert got.values.tobytes() == ra.power_spectrum(x, every="1s").values.tobytes()
+    assert got.attrs["units"] == "Pa2 Hz-1"
+    assert got["effort"].values.tolist() == [1.0, 1.0, pytest.approx(1.0, abs=0.2)]
+
+
+def test_an_option_wins_over_the_calibration_file(folder, tmp_path):
+    calibration = tmp_path / "c.json"
+    calibration.write_text('{"sensitivity": -170}')
+    a, b = tmp_path / "a.zarr", tmp_path / "b.zarr"
+    options = ["--average", "1s", "--no-cache"]
+    loud = ["--calibration", str(calibration), "--sensitivity", "-180"]
+    assert main(["spectrogram", str(folder), "-o", str(a), *loud, *options]) == 0
+    assert main(["spectrogram", str(folder), "-o", str(b), "--sensitivity", "-180", *options]) == 0
+    assert ra.open_zarr(a).values.tobytes() == ra.open_zarr(b).values.tobytes()
+
+
+def test_broken_files_are_left_out_named_and_told_by_the_exit_code(troubled, tmp_path, capsys):
+    out = tmp_path / "out.zarr"
+    assert main(["spectrogram", str(troubled), "-o", str(out), "--no-cache"]) == 3
+    printed = capsys.readouterr().out
+    assert "left out  X_20220301_000020.wav: truncated" in printed
+    assert "left out  X_20220301_000030.wav: unreadable" in printed
+    assert ra.open_zarr(out).time.values[-1] < np.datetime64("2022-03-01T00:00:13")
+
+
+def test_on_bad_raise_writes_nothing(troubled, tmp_path, capsys):
+    out = tmp_path / "out.zarr"
+    assert main(["spectrogram", str(troubled), "-o", str(out), "--on-bad", "raise", "--no-cache"]) == 2
+    assert "000020.wav" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_mixed_rates_are_an_error_that_says_how_to_choose(folder, tmp_path, capsys):
+    record(folder / "X_20220301_000040.wav", rate=16000)
+    command = ["spectrogram", str(folder), "-o", str(tmp_path / "out.zarr"), "--no-cache"]
+    assert main(command) == 2
+    assert "rate=8000" in capsys.readouterr().err
+    assert main([*command, "--rate", "8000"]) == 0
+    assert "16000 Hz, 8000 was asked for" in capsys.readouterr().out
+
+
+def test_running_again_makes_nothing_twice(folder, tmp_path, capsys):
+    command = ["spectrogram", str(folder), "-o", str(tmp_path / "out.zarr"), "--no-cache"]
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "0 were made" in capsys.readouterr().out
+    assert main([*command, "--nfft", "512"]) == 2, "other parameters are never mixed in"
+    assert "nfft" in capsys.readouterr().err
+    assert main([*command, "--nfft", "512", "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["spectrogram", "nowhere", "-o", "x.zarr"], "nowhere"),
+        (["spectrogram", "{folder}"], "-o OUT.zarr"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--hop", "0"], "hop=0"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--nfft", "100000"], "fits no stretch"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--window", "hunn"], "hunn"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--median"], "--average"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--average", "often"], "often"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--begin", "2023-01-01"], "no sample lies in"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--timestamp", "%Y-%m"], "%Y-%m"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--calibration", "none.toml"], "none.toml"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--mode", "rw"], "octal"),
+        (["info", "nowhere.wav"], "nowhere.wav"),
+        (["scan", "{folder}", "--timezone", "Mars"], "Mars"),
+    ],
+)
+def test_errors_are_one_line_that_says_what_to_do(folder, tmp_path, monkeypatch, capsys, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    more = ["--no-cache"] if arguments[0] != "info" else []
+    assert main([a.format(folder=folder) for a in arguments] + more) == 2
+    printed = capsys.readouterr()
+    assert told in printed.err
+    assert printed.err.startswith("reel: ")
+    assert len(printed.err.strip().splitlines()) == 1
+    assert not (tmp_path / "x.zarr").exists()
+
+
+def test_debug_shows_the_traceback(capsys):
+    with pytest.raises(FileNotFoundError):
+        main(["scan", "nowhere", "--debug"])
+
+
+def test_unknown_subcommands_and_help():
+    with pytest.raises(SystemExit) as bad:
+        main(["spectrum"])
+    assert bad.value.code == 2
+    with pytest.raises(SystemExit) as good:
+        main(["--version"])
+    assert good.value.code == 0
+
+
+def test_scan_reports_and_writes_tables(troubled, tmp_path, capsys):
+    stamps, files, table = tmp_path / "timestamp.csv", tmp_path / "file_metadata.csv", tmp_path / "table.csv"
+    options = ["--write-timestamps", str(stamps), "--write-file-metadata", str(files), "--csv", str(table)]
+    assert main(["scan", str(troubled), "--files", "--no-cache", "--exclude-abnormal", *options]) == 0
+    printed = capsys.readouterr().out
+    assert "truncated (level 1): 1 files: X_20220301_000020.wav" in printed
+    assert "X_20220301_000002.wav" in printed
+    assert len(pd.read_csv(table)) == 3
+    assert len(stamps.read_text().splitlines()) in (3, 4)
+    assert len(list(troubled.iterdir())) == 5, "nothing is moved unless told"
+
+
+def test_scan_json_and_quarantine(troubled, tmp_path, capsys):
+    assert main(["scan", str(troubled), "--json", "--no-cache"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["files"] == 5
+    assert set(summary["anomalies"]) >= {"truncated", "unreadable"}
+    aside = tmp_path / "aside"
+    assert main(["scan", str(troubled), "--no-cache", "--quarantine", str(aside)]) == 0
+    assert "moved     2 files" in capsys.readouterr().out
+    assert sorted(p.name for p in aside.iterdir()) == ["X_20220301_000020.wav", "X_20220301_000030.wav"]
+    assert len(list(troubled.iterdir())) == 3
+
+
+def test_info(folder, capsys):
+    path = folder / "X_20220301_000002.wav"
+    assert main(["info", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "2022-03-01T00:00:02" in printed
+    assert "16,000" in printed
+    assert main(["info", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 16000
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX")
+def test_mode_and_umask_apply_to_outputs_only(folder, tmp_path):
+    out = tmp_path / "out.zarr"
+    before = {p: p.stat().st_mode for p in folder.iterdir()}
+    assert main(["spectrogram", str(folder), "-o", str(out), "--mode", "640", "--umask", "027", "--no-cache"]) == 0
+    assert {p: p.stat().st_mode for p in folder.iterdir()} == before
+    for each in out.rglob("*"):
+        assert stat.S_IMODE(each.stat().st_mode) == (0o750 if each.is_dir() else 0o640)
