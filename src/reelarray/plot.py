@@ -1,0 +1,252 @@
+"""Pictures of spectrograms: wall-clock axis, decibels, gaps left blank."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .errors import MissingPackage, RecordingError
+from .picture_axes import TimeAxis, duration, label_frequency, label_levels
+from .pixels import Reduce, is_decibel, pixels
+from .recordings import clock
+from .signal.levels import to_decibel
+
+GAP_COLOR = "#e4e4e4"  # grey, which no colour of a spectral colour map is
+_GREY = "#666666"
+_LEFT, _RIGHT, _BOTTOM, _TOP = 86, 132, 62, 40  # pixels around the picture of `save_spectrogram`, for its labels
+_BAR = (22, 20)  # pixels between picture and colour bar, and width of the bar
+
+
+def plot_spectrogram(
+    x: xr.DataArray,
+    *,
+    ax: Any = None,
+    begin: Any = None,
+    end: Any = None,
+    channel: Any = None,
+    reference: Any = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    cmap: Any = "viridis",
+    log_frequency: bool = False,
+    fmin: float | None = None,
+    fmax: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    reduce: Reduce | None = None,
+    colorbar: Any = True,
+    title: str | None = None,
+) -> Any:
+    """Draw a spectrogram, (time, [channel,] frequency) [u2 Hz-1, u2, or dB], and return its matplotlib Axes.
+
+    Time is UTC on the wall clock. Where nothing was recorded the picture stays blank: nothing is drawn across a gap.
+    Power is averaged over the rows and bins of a pixel, then shown in dB. However long the recording is, no more than
+    the pixels need is loaded: up to 2^29 values are averaged all, block by block (``reduce="mean"``); of more, each
+    column shows the mean of 8 spectra in its middle (``reduce="pick"``), and the picture says so.
+
+    Parameters
+    ----------
+    x : from `spectrogram`, `power_spectrum`, `average`, `to_decibel`, in memory or lazy
+    ax : Axes to draw on; without it, a new pyplot figure
+    begin, end : UTC times (seconds, where the start of the recording is unknown); all of it unless given
+    channel : which one, where there are several
+    reference : of the decibels, as in `to_decibel`
+    vmin, vmax : dB; the 2nd and 99.5th percentile of what is shown, rounded outwards, unless given
+    cmap : a matplotlib colour map or its name
+    log_frequency : logarithmic frequency axis
+    fmin, fmax : Hz
+    width, height : pixels, those of the Axes unless given
+    reduce : "mean" or "pick", see above
+    colorbar : draw a colour bar; or the Axes to draw it in
+    title : text above, in place of name, duration and number of gaps
+
+    Raises
+    ------
+    RecordingError : not a spectrogram, nothing inside the limits, or several channels and none chosen
+    MissingPackage : matplotlib is not installed
+
+    >>> from matplotlib.figure import Figure
+    >>> from reelarray import recording, spectrogram
+    >>> x = recording(np.sin(np.arange(8000.0)), rate=8000, start="2022-03-01", units="Pa")
+    >>> plot_spectrogram(spectrogram(x, nfft=256), ax=Figure().add_subplot()).get_ylabel()
+    'frequency (Hz)'
+    """
+    _check_matplotlib()
+    if ax is None:
+        from matplotlib import pyplot
+
+        ax = pyplot.subplots(figsize=(12, 5), layout="constrained")[1]
+    box = ax.get_window_extent()
+    made = _levels(
+        pixels(
+            x,
+            begin=begin,
+            end=end,
+            width=width or max(1, round(box.width)),
+            height=height or max(1, round(box.height)),
+            fmin=fmin,
+            fmax=fmax,
+            log_frequency=log_frequency,
+            channel=channel,
+            reduce=reduce,
+        ),
+        reference,
+    )
+    drawn = _draw(ax, made, _limits(made.values, vmin, vmax), cmap, log_frequency)
+    if colorbar:
+        where = {"ax": ax, "pad": 0.015, "fraction": 0.05, "aspect": 28} if colorbar is True else {"cax": colorbar}
+        label_levels(ax.figure.colorbar(drawn, **where), made)
+    ax.set_title(_title(x, made) if title is None else title, loc="left", fontsize="medium")
+    ax.set_title(made.attrs["pixels"], loc="right", fontsize="small", color=_GREY)
+    return ax
+
+
+def save_spectrogram(
+    x: xr.DataArray, path: Any, *, width_px: int = 1600, height_px: int = 700, **settings: Any
+) -> Path:
+    """Draw a spectrogram, (time, [channel,] frequency) [u2 Hz-1, u2, or dB], into a PNG file, and return its path.
+
+    The file appears whole or not at all. `plot_area` says which of its pixels hold the spectrogram, one column of
+    `plot_spectrogram` each.
+
+    Parameters
+    ----------
+    x : a spectrogram
+    path : ends in .png; its folder must exist
+    width_px, height_px : size of the whole picture
+    settings : of `plot_spectrogram`, except ax, width and height
+
+    Raises
+    ------
+    RecordingError : another suffix, too few pixels, or what `plot_spectrogram` refuses
+
+    >>> import tempfile
+    >>> from reelarray import recording, spectrogram
+    >>> x = recording(np.sin(np.arange(8000.0)), rate=8000, start="2022-03-01", units="Pa")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_spectrogram(spectrogram(x, nfft=256), f"{folder}/sine.png").stat().st_size > 1000
+    True
+    """
+    _check_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from .sinks.atomic import writing
+
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise RecordingError(f"{path} was given; a name that ends in .png was expected")
+    if unknown := settings.keys() & {"ax", "width", "height"}:
+        raise RecordingError(f"{', '.join(sorted(unknown))}: the picture sets these itself; pass width_px=, height_px=")
+    with_bar = settings.pop("colorbar", True)
+    left, top, right, bottom = plot_area(width_px, height_px, bool(with_bar))
+    figure = Figure(figsize=(width_px / 100, height_px / 100), dpi=100)
+    FigureCanvasAgg(figure)
+
+    def axes(left: int, right: int) -> Any:
+        bounds = (left / width_px, 1 - bottom / height_px, (right - left) / width_px, (bottom - top) / height_px)
+        return figure.add_axes(bounds)
+
+    bar = axes(right + _BAR[0], right + sum(_BAR)) if with_bar else False
+    plot_spectrogram(x, ax=axes(left, right), width=right - left, height=bottom - top, colorbar=bar, **settings)
+    with writing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata=_metadata(x))
+    return path
+
+
+def plot_area(width_px: int = 1600, height_px: int = 700, colorbar: bool = True) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) pixels of the spectrogram inside the picture that `save_spectrogram` makes.
+
+    >>> plot_area(1600, 700)
+    (86, 40, 1468, 638)
+    """
+    left, top, bottom = _LEFT, _TOP, height_px - _BOTTOM
+    right = width_px - (_RIGHT if colorbar else 30)
+    if right - left < 50 or bottom - top < 50:
+        raise RecordingError(
+            f"a picture of {width_px} x {height_px} pixels has no room; 300 x 160 or more was expected"
+        )
+    return left, top, right, bottom
+
+
+# ---- values ----------------------------------------------------------------------------------------------------------
+
+
+def _levels(made: xr.DataArray, reference: Any) -> xr.DataArray:
+    if not is_decibel(made):
+        return to_decibel(made, reference=reference, quantity="power")
+    if reference is not None:
+        raise RecordingError(f"reference={reference!r} was given with levels that have one: {made.attrs['units']!r}")
+    return made
+
+
+def _limits(decibels: np.ndarray, vmin: float | None, vmax: float | None) -> tuple[float, float]:
+    """Colour limits: robust percentiles, outwards to multiples of 5 dB (1 dB where the range is small)."""
+    finite = decibels[np.isfinite(decibels)]
+    low, high = (0.0, 1.0) if not finite.size else map(float, np.percentile(finite, (2, 99.5)))
+    step = 5 if high - low > 15 else 1
+    low = np.floor(low / step) * step if vmin is None else float(vmin)
+    high = np.ceil(high / step) * step if vmax is None else float(vmax)
+    if low >= high and vmin is not None and vmax is not None:
+        raise RecordingError(f"vmin={vmin}, vmax={vmax}: a lower and a higher level in dB were expected")
+    if low >= high:
+        low, high = (low, low + 1) if vmax is None else (high - 1, high)
+    return float(low), float(high)
+
+
+def _draw(ax: Any, made: xr.DataArray, limits: tuple[float, float], cmap: Any, log: bool) -> Any:
+    from matplotlib.colors import Normalize
+
+    low, high = made["lower"].values, made["upper"].values
+    values = made.values.T
+    shown = np.ma.masked_invalid(np.where(np.isneginf(values), limits[0], values))  # no power is the lowest colour
+    time = TimeAxis(made)
+    left, right = time.limits
+    norm = Normalize(*limits)
+    ax.set_facecolor(GAP_COLOR)
+    edges = np.append(low, high[-1])
+    height = edges[1] - edges[0]
+    if not log and np.allclose(np.diff(edges)[:-1], height, rtol=1e-6):
+        extent = (left, right, edges[0], edges[0] + height * len(low))  # the last row may hold fewer bins
+        drawn = ax.imshow(
+            shown, extent=extent, origin="lower", aspect="auto", interpolation="nearest", cmap=cmap, norm=norm
+        )
+    else:
+        columns = np.linspace(left, right, shown.shape[1] + 1)
+        drawn = ax.pcolormesh(columns, edges, shown, cmap=cmap, norm=norm, shading="flat", rasterized=True)
+        ax.set_yscale("log" if log else "linear")
+    ax.set_xlim(left, right)
+    ax.set_ylim(edges[0], edges[-1])
+    time.label(ax)
+    label_frequency(ax, edges[0], edges[-1], log=log)
+    return drawn
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def _title(x: xr.DataArray, made: xr.DataArray) -> str:
+    """Name, duration and gaps of what is shown."""
+    shown = clock(made)
+    seconds = float(shown.size / shown.row_rate)
+    blank = np.isnan(made.values).all(axis=1)
+    gaps = int((np.diff(np.flatnonzero(~blank)) > 1).sum())
+    name = x.name or x.attrs.get("instrument") or x.attrs.get("long_name") or "spectrogram"
+    return f"{name}, {duration(seconds)}" + (f", {gaps} gap{'' if gaps == 1 else 's'} (grey)" if gaps else "")
+
+
+def _metadata(x: xr.DataArray) -> dict[str, str]:
+    from . import __version__
+
+    attrs = json.dumps({str(k): v for k, v in x.attrs.items()}, default=str, ensure_ascii=True)
+    return {"Software": f"reelarray {__version__}", "Title": str(x.name or "spectrogram"), "Description": attrs}
+
+
+def _check_matplotlib() -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingPackage('pictures need matplotlib, which is not installed: pip install "reelarray[plot]"')
