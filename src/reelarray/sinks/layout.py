@@ -1,0 +1,165 @@
+"""How an array lies in a store: chunks that divide blocks, shards that are made of chunks, units that are whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ChunkError
+from ..source import MEBI
+from .journal import Unit
+
+SMALLEST, LARGEST = MEBI, 4 * MEBI  # bytes of a chunk before compression: performance.md section 5
+NUMPY_BLOCK = 16 * MEBI  # bytes of one unit of an array in memory
+
+Sizes = int | Mapping[str, int] | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A regular grid of chunks, and of shards where there are some, under an array of `shape`."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None = None
+
+    @property
+    def pieces(self) -> tuple[int, ...]:
+        """What lies in one file: a chunk, or a shard."""
+        return self.chunks if self.shards is None else self.shards
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Number of pieces along each dimension."""
+        return tuple(-(-n // p) for n, p in zip(self.shape, self.pieces, strict=True))
+
+    def unit(self, region: Sequence[slice]) -> Unit:
+        """The pieces that a block is made of."""
+        return tuple((r.start // p, -(-r.stop // p)) for r, p in zip(region, self.pieces, strict=True))
+
+    def done(self, units: Sequence[Unit]) -> np.ndarray:
+        """Which pieces of the grid are in place."""
+        grid = np.zeros(self.grid, bool)
+        for unit in units:
+            grid[tuple(slice(*span) for span in unit)] = True
+        return grid
+
+
+def even(chunks: tuple[tuple[int, ...], ...], dims: Sequence[Any]) -> tuple[int, ...]:
+    """The size of blocks along each dimension, all alike but the last.
+
+    Raises
+    ------
+    ChunkError : blocks of other sizes; the message says what to call
+    """
+    for sizes, dim in zip(chunks, dims, strict=True):
+        if len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
+            shown = ", ".join(map(str, sizes[:6])) + (", ..." if len(sizes) > 6 else "")
+            best = 1 << max(0, round(math.log2(max(1, max(sizes)))))
+            advice = f" (or block={best} in the transform that made it)" if dim == "time" else ""
+            raise ChunkError(
+                f"blocks of {shown} rows along {dim!r} were given; blocks of one size, the last one shorter, are whole "
+                f"Zarr chunks: write x.chunk({dim}={best}){advice}"
+            )
+    return tuple(sizes[0] for sizes in chunks)
+
+
+def plan(
+    shape: tuple[int, ...], dims: Sequence[Any], blocks: tuple[int, ...], itemsize: int, chunk: Sizes, shard: Sizes
+) -> Layout:
+    """Chunks, and shards where asked for, that divide blocks of the given sizes.
+
+    Raises
+    ------
+    ChunkError : sizes that do not divide; the message names some that do
+    """
+    shards = None if shard is None else _sizes(shard, dims, blocks, shape, "shard")
+    limits = blocks if shards is None else shards
+    if chunk is None:
+        row = itemsize * math.prod(max(1, n) for n in limits[1:])
+        alone = shards is None and blocks[0] >= shape[0]
+        chunks = (_rows(max(1, limits[0]), row, divide=not alone), *(max(1, n) for n in limits[1:]))
+    else:
+        chunks = _sizes(chunk, dims, limits, shape, "chunk")
+    for whole, part, dim in zip(limits, chunks, dims, strict=True):
+        if shards is not None and whole % part:
+            raise ChunkError(
+                f"chunk={part} along {dim!r} does not divide shards of {whole}: use one of {near(whole, part)}"
+            )
+    return Layout(shape, chunks, shards)
+
+
+def check_fits(layout: Layout, blocks: tuple[int, ...], dims: Sequence[Any]) -> None:
+    """Blocks must be whole chunks, or shards, of the store that is there.
+
+    Raises
+    ------
+    ChunkError : they are not
+    """
+    for block, piece, n, dim in zip(blocks, layout.pieces, layout.shape, dims, strict=True):
+        if block % piece and block < n:
+            best = max(1, round(block / piece)) * piece
+            kind = "chunks" if layout.shards is None else "shards"
+            raise ChunkError(
+                f"blocks of {block} rows along {dim!r} were given, the store has {kind} of {piece}: use a multiple of "
+                f"{piece}, such as x.chunk({dim}={best})"
+            )
+
+
+def regions(chunks: tuple[tuple[int, ...], ...]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+    """(index, slices) of every block of an array that holds something."""
+    edges = [np.append(0, np.cumsum(sizes)).tolist() for sizes in chunks]
+    for index in np.ndindex(*map(len, chunks)):
+        region = tuple(slice(e[k], e[k + 1]) for e, k in zip(edges, index, strict=True))
+        if all(r.stop > r.start for r in region):
+            yield index, region
+
+
+def near(whole: int, wanted: int, most: int = 3) -> list[int]:
+    """Divisors of a number that are nearest to the wanted one.
+
+    >>> near(8192, 1000)
+    [512, 1024, 2048]
+    """
+    low = [d for d in range(1, math.isqrt(whole) + 1) if whole % d == 0]
+    divisors = sorted({*low, *(whole // d for d in low)})
+    return sorted(sorted(divisors, key=lambda d: abs(math.log(d / wanted)))[:most])
+
+
+def _rows(block: int, row_bytes: int, *, divide: bool) -> int:
+    """Rows of a chunk: as many as hold 4 MiB, as few as hold 1 MiB; divisors of the block."""
+    most, fewest = max(1, LARGEST // max(1, row_bytes)), -(-SMALLEST // max(1, row_bytes))
+    if block <= most:
+        return block
+    if not divide:
+        return 1 << (most.bit_length() - 1)
+    divisors = [d for d in near(block, most, most=block) if d <= block]
+    small = max((d for d in divisors if d <= most), default=1)
+    if small >= fewest:
+        return small
+    return min((d for d in divisors if d >= fewest), default=block)
+
+
+def _sizes(
+    given: Sizes, dims: Sequence[Any], limits: tuple[int, ...], shape: tuple[int, ...], what: str
+) -> tuple[int, ...]:
+    wanted = dict(given) if isinstance(given, Mapping) else {dims[0]: given}
+    unknown = [d for d in wanted if d not in dims]
+    if unknown:
+        raise ChunkError(f"{what}= names {unknown}, the array has dimensions {list(dims)}")
+    sizes = []
+    for dim, limit, n in zip(dims, limits, shape, strict=True):
+        size = wanted.get(dim, max(1, limit))
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+            raise ChunkError(f"{what}={size!r} along {dim!r}: a whole number of rows, 1 or more, was expected")
+        if limit % size and limit < n:
+            raise ChunkError(
+                f"{what}={size} along {dim!r} does not divide blocks of {limit}: use one of {near(limit, int(size))}, "
+                f"or write x.chunk({dim}={max(1, round(limit / size)) * size})"
+            )
+        sizes.append(int(size))
+    return tuple(sizes)

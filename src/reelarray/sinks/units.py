@@ -1,0 +1,122 @@
+"""Running units: each block is computed and written by one task, and noted by the driver when it is in place."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import dask.array as da
+import numpy as np
+import zarr
+from dask.base import get_scheduler
+from dask.callbacks import Callback
+from dask.layers import ArraySliceDep
+
+from .files import AtomicStore, sync_folder
+from .layout import Layout
+
+Index = tuple[int, ...]
+FEWEST = 64  # units in one graph: threads idle at the end of each
+
+
+class BlockWriter:
+    """Encodes a block and writes it into its place in the store: a task's last step."""
+
+    def __init__(
+        self, root: Path, name: str, temporary: Path, layout: Layout, encode: Callable[..., np.ndarray]
+    ) -> None:
+        self.root, self.name, self.temporary, self.layout, self.encode = root, name, temporary, layout, encode
+        self._open: tuple[AtomicStore, zarr.Array[Any]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": None}  # each process opens its own
+
+    def __call__(self, block: np.ndarray, region: tuple[slice, ...]) -> np.ndarray:
+        """Write; return the bytes written, as an array of one value."""
+        if self._open is None:
+            store = AtomicStore(self.root, temporary=self.temporary)
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                self._open = store, zarr.open_array(store, path=self.name, mode="r+")
+        store, array = self._open
+        array[region] = self.encode(np.asarray(block))
+        sync_folder(self.root / self.name)
+        spans = (range(*span) for span in self.layout.unit(region))
+        keys = [f"{self.name}/{array.metadata.encode_chunk_key(piece)}" for piece in product(*spans)]
+        return np.full((1,) * block.ndim, sum(store.sizes.pop(key) for key in keys), np.int64)
+
+
+def write_blocks(
+    data: da.Array, writer: BlockWriter, blocks: Sequence[Index], done: Callable[[Index, int], None]
+) -> None:
+    """Write some blocks of an array with the scheduler in use; call `done(index, bytes)`, here, as each is in place.
+
+    Graphs are small, whatever the number of blocks, and tasks return eight bytes.
+    """
+    axes = tuple(range(data.ndim))
+    writes = da.blockwise(
+        writer,
+        axes,
+        data,
+        axes,
+        ArraySliceDep(data.chunks),
+        axes,
+        name=f"write-zarr-{uuid4().hex}",  # not a function of its input: what was written once may have to be again
+        dtype=np.int64,
+        meta=np.empty((0,) * data.ndim, np.int64),
+        adjust_chunks={k: (1,) * n for k, n in enumerate(data.numblocks)},
+        align_arrays=False,
+    )
+    get = get_scheduler(collections=[writes])
+    client = getattr(get, "__self__", None)
+    distributed = sys.modules.get("distributed")
+    if distributed is not None and isinstance(client, distributed.Client):
+        _through_client(client, writes, blocks, done)
+    else:
+        _locally(get, writes, blocks, done)
+
+
+def _graph(writes: da.Array, blocks: Sequence[Index]) -> tuple[Any, list[Any]]:
+    keys = [(writes.name, *index) for index in blocks]
+    return writes.__dask_optimize__(writes.dask, keys), keys
+
+
+def _batches(blocks: Sequence[Index], size: int) -> Iterator[Sequence[Index]]:
+    return (blocks[k : k + size] for k in range(0, len(blocks), size))
+
+
+def _locally(get: Any, writes: da.Array, blocks: Sequence[Index], done: Callable[[Index, int], None]) -> None:
+    def finished(key: Any, value: Any, *state: Any) -> None:
+        if isinstance(key, tuple) and key[0] == writes.name:
+            done(key[1:], int(value.item()))
+
+    size = max(FEWEST, 16 * (os.cpu_count() or 1), len(blocks) // 256)
+    with Callback(posttask=finished):
+        for batch in _batches(blocks, size):
+            get(*_graph(writes, batch))
+
+
+def _through_client(client: Any, writes: da.Array, blocks: Sequence[Index], done: Callable[[Index, int], None]) -> None:
+    """Keep some units in flight for every thread; a future is released as it completes."""
+    from distributed import as_completed
+
+    running = as_completed()
+    left, in_flight = list(reversed(blocks)), 0
+    try:
+        while left or in_flight:
+            window = max(2 * sum(client.nthreads().values()), 16)
+            if left and in_flight <= window // 2:
+                some = [left.pop() for _ in range(min(len(left), window - in_flight))]
+                graph, keys = _graph(writes, some)
+                running.update(client.get(graph, keys, sync=False))
+                in_flight += len(some)
+            future = next(running)
+            index, written = future.key[1:], int(future.result().item())
+            in_flight -= 1
+            done(index, written)
+    finally:
+        running.clear()

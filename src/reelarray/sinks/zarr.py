@@ -1,0 +1,255 @@
+"""Zarr stores: write an array block by block, each once, whatever interrupts it; and read it back, clock and all."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+import zarr
+
+from ..errors import FormatError, RecordingError
+from ..recordings import label
+from . import clocktable, layout
+from .encode import encoding_of
+from .journal import FOLDER, NAME, read
+from .layout import Layout, Sizes
+from .provenance import identity
+from .store import CLOCK, Skeleton, Store, open_or_create
+from .units import BlockWriter, write_blocks
+
+READ_BLOCK = 32 * 2**20  # bytes of one block of what open_zarr returns
+SYNC_EVERY = 64  # units whose lines may be lost to a power failure: they would be made again
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_zarr` did: `total` blocks, of which `skipped` were there and `done` were written, `bytes` in all."""
+
+    path: Path
+    total: int
+    skipped: int
+    done: int
+    bytes: int
+
+
+def write_zarr(
+    x: xr.DataArray,
+    path: str | os.PathLike[str],
+    *,
+    encoding: str | None = None,
+    chunk: Sizes = None,
+    shard: Sizes = None,
+    name: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Written:
+    """Write an array to a Zarr store (format 3), block by block: (time, ...) [u] -> a folder that xarray opens.
+
+    Each block is written by the task that computes it, with the scheduler in use: threads, or the cluster of the active
+    `distributed.Client`. What is in place is noted in a journal inside the store. Interrupted in any way and called
+    again, only missing blocks are computed, and the store ends the same to the bit.
+
+    Coordinates, attributes, the clock (group `clock`), the software version and the input files go with it; `time` is
+    an ordinary CF coordinate up to 10 million rows, and made by the clock above (`ra.open_zarr`).
+
+    Parameters
+    ----------
+    x : any array; blocks must be of one size along each dimension, the last one shorter
+    path : folder of the store on a local or mounted disk; made, with its parents
+    encoding : None writes values as they are; "float32" rounds to float32; "db16" keeps a power as levels in steps of
+        0.01 dB in 16 bits (at most 0.005 dB off; NaN stays NaN, zero reads -327.67 dB), which readers see as dB
+    chunk, shard : rows of a Zarr chunk, and of a shard of chunks in one file, or sizes by dimension; a block must be
+        whole ones. Chunks of 1 to 4 MiB, and no shards, unless given
+    name : of the variable; that of x unless given
+    overwrite : replace a store of another array. One of the same files and parameters is completed as ever; one whose
+        values have no known origin is written anew
+    progress : called here with (blocks in place, blocks in all), first with what was there
+
+    What an array is, is told by its attributes, coordinates, clock, shape, and the names, sizes and times of change of
+    the files it is made of; or by its values, in memory. Arithmetic of your own shows in none of these: give it an
+    attribute. For a lazy array that comes from anywhere else you vouch: call again with the same one.
+
+    Raises
+    ------
+    ChunkError : blocks that are not whole chunks; the message names sizes
+    OutputExists : the path holds something else, or another array (the message says what differs)
+    OutputHeld : another process is writing there
+    RecordingError, CalibrationError : what cannot be stored; "db16" of what is no power
+    OSError : no space, no permission, ...; what is in place stays noted, no more
+
+    >>> import tempfile
+    >>> from reelarray import recording, spectrogram
+    >>> x = recording(np.zeros(4096, "f4"), rate=4096, start="2022-03-01", units="Pa")
+    >>> folder = tempfile.mkdtemp() + "/quiet.zarr"
+    >>> write_zarr(spectrogram(x, nfft=1024), folder, encoding="db16").done
+    1
+    >>> quiet = open_zarr(folder)
+    >>> quiet.attrs["units"], quiet.values.max().round(2)
+    ('dB re 1 uPa2 Hz-1', np.float64(-327.67))
+    """
+    if not isinstance(x, xr.DataArray) or not x.ndim:
+        raise RecordingError(
+            f"a {type(x).__name__} without dimensions was given; an xarray.DataArray with one or more was expected"
+        )
+    target = _local(path)
+    name = str(name or x.name or "samples")
+    stored = encoding_of(x, encoding)
+    known, inputs = identity(x, name, stored.dtype, encoding)
+    data, blocks, laid = _lay_out(x, stored.dtype, chunk, shard)
+    store = open_or_create(target, Skeleton(x, name, stored, laid, known, inputs), overwrite=overwrite)
+    try:
+        return _complete(store, name, x, data, blocks, stored.encode, progress)
+    finally:
+        store.close()
+
+
+def _lay_out(x: xr.DataArray, dtype: np.dtype, chunk: Sizes, shard: Sizes) -> tuple[Any, tuple[int, ...], Layout]:
+    """(dask array, its block sizes, where they lie): what is in memory gets blocks here."""
+    if isinstance(x.data, da.Array):
+        blocks = layout.even(x.data.chunks, x.dims)
+        return x.data, blocks, layout.plan(x.shape, x.dims, blocks, dtype.itemsize, chunk, shard)
+    laid = layout.plan(x.shape, x.dims, x.shape, dtype.itemsize, chunk, shard)
+    values = np.asarray(x.data)
+    piece = laid.pieces[0]
+    row = dtype.itemsize * int(np.prod(laid.shape[1:], dtype=np.int64))
+    rows = max(1, layout.NUMPY_BLOCK // max(1, row * piece)) * piece
+    blocks = (min(rows, max(1, x.shape[0])), *x.shape[1:])
+    return da.from_array(values, chunks=blocks, name=False), blocks, laid
+
+
+def _complete(
+    store: Store,
+    name: str,
+    x: xr.DataArray,
+    data: da.Array,
+    blocks: tuple[int, ...],
+    encode: Callable[..., np.ndarray],
+    progress: Callable[[int, int], None] | None,
+) -> Written:
+    """Write what is missing."""
+    array = zarr.open_array(str(store.path), path=name, mode="r")
+    laid = Layout(array.shape, array.chunks, array.shards)
+    layout.check_fits(laid, blocks, x.dims)
+    there = laid.done(store.journal.units)
+    todo: list[tuple[int, ...]] = []
+    units = {}
+    for index, region in layout.regions(data.chunks):
+        unit = laid.unit(region)
+        if not there[tuple(slice(*span) for span in unit)].all():
+            todo.append(index)
+            units[index] = unit
+    total = int(np.prod([sum(n > 0 for n in sizes) for sizes in data.chunks]))
+    skipped, written, done = total - len(todo), 0, 0
+    if progress is not None:
+        progress(skipped, total)
+
+    def mark(index: tuple[int, ...], size: int) -> None:
+        nonlocal written, done
+        store.journal.mark([(units.pop(index), size)])
+        written, done = written + size, done + 1
+        if done % SYNC_EVERY == 0:
+            store.journal.sync()
+        if progress is not None:
+            progress(skipped + done, total)
+
+    store.begin()
+    if todo:
+        write_blocks(data, BlockWriter(store.path, name, store.temporary, laid, encode), todo, mark)
+        store.journal.sync()
+    return Written(store.path, total, skipped, done, written)
+
+
+def _local(path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path)
+    if "://" in text and not text.startswith("file://"):
+        raise RecordingError(
+            f"{text}: stores are written to local or mounted disks, where a journal can be kept; write to a folder and "
+            "copy it there"
+        )
+    return Path(text.removeprefix("file://")).absolute()
+
+
+def open_zarr(path: str | os.PathLike[str], *, name: str | None = None, chunks: Any = None) -> xr.DataArray:
+    """Open a store that `write_zarr` made: a lazy array with its clock, coordinates and attributes.
+
+    Values are those that xarray reads, bit for bit; levels stay levels ("db16"). Warns where blocks are missing yet:
+    they read NaN, or zero in integers.
+
+    Parameters
+    ----------
+    path : folder, or URL for fsspec
+    name : of the variable, where other tools have added some
+    chunks : as for `xarray.open_zarr`; whole rows in blocks of some 32 MiB unless given
+
+    Raises
+    ------
+    FormatError : a store that `write_zarr` did not make
+    FileNotFoundError : nothing there
+    """
+    text = os.fspath(path)
+    root = xr.open_zarr(text, chunks=None)
+    found = name or root.attrs.get("reelarray_variable")
+    if found is None or found not in root.variables:
+        raise FormatError(
+            f"{text} has no {'variable ' + repr(found) if found else 'mark of write_zarr'}: open it with xr.open_zarr; "
+            f"it holds {', '.join(map(repr, root.data_vars)) or 'nothing'}"
+        )
+    stored = root[found]
+    group = zarr.open_group(text, mode="r")
+    rows = group[found].shards or group[found].chunks  # type: ignore[union-attr]
+    if chunks is None:
+        each = stored.dtype.itemsize * int(np.prod(stored.shape[1:], dtype=np.int64)) * rows[0]
+        chunks = {stored.dims[0]: max(1, READ_BLOCK // max(1, each)) * rows[0], **dict.fromkeys(stored.dims[1:], -1)}
+    data = xr.open_zarr(text, chunks=chunks)[found].variable
+    _warn_if_incomplete(text)
+    coords = {n: _text(c.variable) for n, c in stored.coords.items()}
+    if CLOCK not in group:
+        return xr.DataArray(data, coords=coords, name=found)
+    own, names = _clock(group[CLOCK])  # type: ignore[arg-type]
+    coords = {n: c for n, c in coords.items() if n not in (names["name"], names["bounds"])}
+    out = label(
+        data.data, own, dims=data.dims[1:], coords=coords, attrs=data.attrs, name=found, bounds=bool(names["bounds"])
+    )
+    out.coords[names["name"]].attrs.update(names["attrs"])
+    return out
+
+
+def _text(variable: xr.Variable) -> xr.Variable:
+    """Text as NumPy's own, so that it looks and pickles as before."""
+    if variable.dtype.kind in "OT":
+        return xr.Variable(variable.dims, np.array(variable.values.tolist(), str), variable.attrs)
+    return variable
+
+
+def _clock(group: zarr.Group) -> tuple[Any, Mapping[str, Any]]:
+    attrs = dict(group.attrs)
+    stretches, knots = (np.asarray(group[key][...]) for key in ("stretches", "knots"))  # type: ignore[index]
+    source = None
+    if "source" in group:
+        names = np.asarray(group["source"][...], object)  # type: ignore[index]
+        source = np.array([str(n) if n else None for n in names], object)
+    return clocktable.from_tables(attrs, stretches, knots, source), attrs["coordinate"]  # type: ignore[return-value,arg-type]
+
+
+def _warn_if_incomplete(path: str) -> None:
+    journal = Path(path) / FOLDER / NAME
+    if "://" in path or not journal.is_file():
+        return
+    data = journal.read_bytes()
+    header, units = read(data[: data.rfind(b"\n") + 1], journal)
+    grid = np.zeros(header["grid"], bool)
+    for unit in units:
+        grid[tuple(slice(*span) for span in unit)] = True
+    if not grid.all():
+        warnings.warn(
+            f"{path}: {int(grid.sum())} of {grid.size} chunks are written; the rest reads as missing. Call write_zarr "
+            "again to complete it",
+            stacklevel=3,
+        )
