@@ -223,7 +223,8 @@ class SampleClock:
                 s = int(np.argmax(begin <= end))
                 raise ClockError(
                     f"stretch {s + 1} starts at {self._text(begin[s])}, before stretch {s} ends at "
-                    f"{self._text(end[s])}: sort the segments, or choose overlap='first' or 'last'"
+                    f"{self._text(end[s])}: put them in order of time (ra.join does), or where files overlap choose "
+                    "overlap='first' or 'last'"
                 )
 
     def replace(self, **changes: Any) -> SampleClock:
@@ -405,7 +406,7 @@ class SampleClock:
         counts = stop - start
         knots_from = np.append(0, np.cumsum(counts))
         knots = np.arange(knots_from[-1]) + np.repeat(start - knots_from[:-1], counts)
-        if len(knots) == len(self.position):
+        if np.array_equal(knots, np.arange(len(self.position))):
             knots = slice(None)  # type: ignore[assignment]
         return clock.replace(
             first=_ints(clock.first),
@@ -628,7 +629,8 @@ class SampleClock:
         )
 
     def _text(self, label: Any) -> str:
-        return str(np.datetime64(int(label), "ns") if self.absolute else np.timedelta64(int(label), "ns"))
+        text = str(np.datetime64(int(label), "ns")) if self.absolute else f"{int(label) / NANOSECONDS:.9f}"
+        return text.rstrip("0").rstrip(".") + ("" if self.absolute else " s")
 
     def __repr__(self) -> str:
         if not self.size:

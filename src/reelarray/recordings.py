@@ -80,7 +80,7 @@ def label(
     name: Hashable | None = None,
     bounds: bool = False,
 ) -> xr.DataArray:
-    """An array whose first axis is labelled by `clock`; with `bounds`, also by what each row is made of."""
+    """An array whose first axis is labelled by `clock`; with `bounds`, files of it say what each row is made of."""
     times = xr.Coordinates.from_xindex(ClockIndex(clock, bounds="time_bounds" if bounds else None))
     out = xr.DataArray(data, dims=("time", *dims), coords=times, attrs=dict(attrs or {}))
     out.name = name  # xarray would take the name of a Dask array

@@ -19,7 +19,8 @@ from .clock import SampleClock
 from .errors import ClockError
 
 MOST_LABELS = 2**28  # 2 GiB of int64: what a laptop can hold without noticing that it should not have been asked
-_UNITS = {"day": "D", "hour": "h", "minute": "min", "second": "s", "millisecond": "ms", "microsecond": "us"}
+FEW = 2**10  # labels that are looked at one by one
+_RESOLUTIONS = (1, 10**3, 10**6, 10**9, 60 * 10**9, 3600 * 10**9, 86400 * 10**9)
 
 
 def dtype_of(clock: SampleClock) -> np.dtype:
@@ -28,13 +29,7 @@ def dtype_of(clock: SampleClock) -> np.dtype:
 
 def materialise(clock: SampleClock, rows: Any = None) -> np.ndarray:
     """Labels as datetime64[ns] or timedelta64[ns]; all of them without `rows`, in batches."""
-    count = clock.size if rows is None else np.size(rows)
-    if count > MOST_LABELS:
-        raise ClockError(
-            f"this would compute {count:,} time labels ({count * 8 / 2**30:,.0f} GiB); fewer than {MOST_LABELS:,} were "
-            "expected. Average first (ra.average), select a part (.sel(time=slice(begin, end))), or drop the time axis "
-            "(ra.forget_clock)"
-        )
+    count = _few(clock.size if rows is None else np.size(rows))
     if rows is not None:
         return clock.labels(rows).view(dtype_of(clock))
     labels = np.empty(count, np.int64)
@@ -42,6 +37,29 @@ def materialise(clock: SampleClock, rows: Any = None) -> np.ndarray:
         stop = min(start + 2**20, count)
         labels[start:stop] = clock.labels(np.arange(start, stop))
     return labels.view(dtype_of(clock))
+
+
+def _few(count: int) -> int:
+    if count > MOST_LABELS:
+        raise ClockError(
+            f"this would compute {count:,} time labels ({count * 8 / 2**30:,.0f} GiB); fewer than {MOST_LABELS:,} were "
+            "expected. Average first (ra.average), select a part (.sel(time=slice(begin, end))), or drop the time axis "
+            "(ra.forget_clock)"
+        )
+    return count
+
+
+def _rows(key: Any, size: int) -> np.ndarray:
+    """Row numbers, masks, or a slice that goes back -> row numbers from 0."""
+    if isinstance(key, slice):
+        back = range(*key.indices(size))
+        return np.arange(back.start, back.stop, back.step) if _few(len(back)) else np.zeros(0, np.int64)
+    rows = np.asarray(key)
+    if rows.dtype == bool:
+        return np.flatnonzero(rows)
+    if rows.size and (rows.min() < -size or rows.max() >= size):
+        raise IndexError(f"time index {rows.min()}..{rows.max()} is out of bounds for {size} labels")
+    return np.where(rows < 0, rows + size, rows)
 
 
 class ClockLabels(IndexingAdapter):
@@ -71,7 +89,6 @@ class ClockLabels(IndexingAdapter):
             start, stop, step = key.indices(self.clock.size)
             if step > 0:
                 return ClockLabels(self.clock.slice(start, max(start, stop), step))
-            return materialise(self.clock, np.arange(start, stop, step))
         return self._take(key)
 
     def _vindex_get(self, indexer: VectorizedIndexer) -> np.ndarray:
@@ -79,10 +96,7 @@ class ClockLabels(IndexingAdapter):
         return self._take(key)
 
     def _take(self, key: Any) -> Any:
-        rows = np.asarray(key)
-        if rows.size and (rows.min() < -self.clock.size or rows.max() >= self.clock.size):
-            raise IndexError(f"time index {rows.min()}..{rows.max()} is out of bounds for {self.clock.size} labels")
-        return materialise(self.clock, np.where(rows < 0, rows + self.clock.size, rows))
+        return materialise(self.clock, _rows(key, self.clock.size))
 
     def __getitem__(self, indexer: Any) -> Any:
         if isinstance(indexer, VectorizedIndexer):
@@ -108,45 +122,12 @@ class ClockLabels(IndexingAdapter):
         return f"ClockLabels({self.clock!r})"
 
 
-class ClockBounds(IndexingAdapter):
+def time_bounds(clock: SampleClock) -> np.ndarray:
     """For each label the first ns of what its row is made of, and the first ns after it: (time, bound)."""
-
-    def __init__(self, clock: SampleClock) -> None:
-        self.clock = clock
-
-    @property
-    def dtype(self) -> np.dtype:
-        return dtype_of(self.clock)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.clock.size, 2)
-
-    @property
-    def _in_memory(self) -> bool:
-        return False
-
-    def get_duck_array(self) -> np.ndarray:
-        clock = self.clock
-        begin = materialise(clock.replace(offset=clock.offset - clock.lead, lead=0))
-        stretch, position = clock.positions(np.arange(clock.size))
-        end = clock.times(stretch, position - clock.lead + clock.span).view(begin.dtype)
-        return np.stack([begin, end], axis=-1)
-
-    def __getitem__(self, indexer: Any) -> Any:
-        key = indexer.tuple
-        if isinstance(indexer, OuterIndexer) and not all(isinstance(k, int | slice | np.integer) for k in key):
-            key = np.ix_(*(np.arange(n)[k].ravel() for k, n in zip(key, self.shape, strict=True)))
-        return self.get_duck_array()[key]
-
-    def _oindex_get(self, indexer: OuterIndexer) -> Any:
-        return self[indexer]
-
-    def _vindex_get(self, indexer: VectorizedIndexer) -> Any:
-        return self[indexer]
-
-    def __deepcopy__(self, memo: Any = None) -> ClockBounds:
-        return self
+    begin = materialise(clock.replace(offset=clock.offset - clock.lead, lead=0))
+    stretch, position = clock.positions(np.arange(clock.size))
+    end = clock.times(stretch, position - clock.lead + clock.span).view(begin.dtype)
+    return np.stack([begin, end], axis=-1)
 
 
 class ClockVariable(xr.Variable):
@@ -203,7 +184,11 @@ class ClockIndex(Index):
         name: Hashable | None = None,
         bounds: Hashable | None = None,
     ) -> None:
-        """`bounds` names a coordinate (time, bound) of the times between which each row lies; None for none."""
+        """`bounds` names the variable in which files of this array keep the times between which each row lies.
+
+        It is `time_bounds(clock)`, and no coordinate in memory: xarray cannot transpose, concatenate or broadcast an
+        array whose coordinates have a dimension (bound) that the array has not.
+        """
         self.clock, self.dim, self.name, self.bounds = clock, dim, dim if name is None else name, bounds
 
     def _with(self, clock: SampleClock) -> ClockIndex:
@@ -220,18 +205,9 @@ class ClockIndex(Index):
         return cls(clock, variable.dims[0], name)
 
     def create_variables(self, variables: Mapping[Any, xr.Variable] | None = None) -> dict[Hashable, xr.Variable]:
-        made: dict[Hashable, xr.Variable] = {}
-        for name in (self.name,) if self.bounds is None else (self.name, self.bounds):
-            old = (variables or {}).get(name)
-            attrs, encoding = (None, None) if old is None else (old.attrs, old.encoding)
-            if name == self.name:
-                made[name] = ClockVariable((self.dim,), ClockLabels(self.clock), attrs, encoding)
-            else:
-                made[name] = xr.Variable((self.dim, "bound"), ClockBounds(self.clock), attrs, encoding)
-        return made
-
-    def should_add_coord_to_array(self, name: Hashable, var: xr.Variable, dims: set[Hashable]) -> bool:
-        return self.dim in dims  # the bounds have a dimension that no array has
+        old = (variables or {}).get(self.name)
+        attrs, encoding = (None, None) if old is None else (old.attrs, old.encoding)
+        return {self.name: ClockVariable((self.dim,), ClockLabels(self.clock), attrs, encoding)}
 
     @classmethod
     def concat(cls, indexes: Sequence[Any], dim: Hashable, positions: Any = None) -> Any:
@@ -252,19 +228,12 @@ class ClockIndex(Index):
             start, stop, step = key.indices(self.clock.size)
             if step > 0:
                 return self._with(self.clock.slice(start, max(start, stop), step))
-            key = np.arange(start, stop, step)
-        if np.ndim(key) != 1:
+        elif np.ndim(key) != 1:
             return None
-        rows = np.asarray(key)
-        if rows.dtype == bool:
-            rows = np.flatnonzero(rows)
-        labels = ClockLabels(self.clock)._take(rows)  # checks the rows
-        rows = np.where(rows < 0, rows + self.clock.size, rows)
+        rows = _rows(key, self.clock.size)
         if (np.diff(rows) > 0).all():
             return self._with(self.clock.take(rows))
-        if self.bounds is not None:
-            return None
-        return PandasIndex(pd.Index(labels, name=self.name), self.dim)
+        return PandasIndex(pd.Index(materialise(self.clock, rows), name=self.name), self.dim)
 
     # ---- selection by label ------------------------------------------------------------------------------------------
 
@@ -292,9 +261,10 @@ class ClockIndex(Index):
 
     def _one(self, label: Any, method: str | None, tolerance: Any) -> Any:
         low, high, resolution = self._period(label)
-        if method is None and resolution is not None and self._coarser(resolution):
+        calendar = self.clock.absolute and resolution is not None  # pandas takes a string of a timedelta as it stands
+        if method is None and calendar and self._coarser(str(resolution)):
             start, stop = int(self._count_before(low)), int(self.clock.count_until(high))
-            if start == stop:
+            if start == stop and start in (0, self.clock.size):  # within a gap there is simply nothing
                 raise KeyError(f"no sample in {label!r}; {self._covered()}")
             return slice(start, stop)
         return int(self._nearest(np.array([low]), method, tolerance, shown=label)[0])
@@ -337,19 +307,23 @@ class ClockIndex(Index):
         """First and last ns that a label covers, and the resolution of a string (None where it is not one)."""
         if isinstance(label, bytes):
             label = label.decode()
-        if isinstance(label, bool | int | float | np.integer | np.floating):
-            raise TypeError(f"time={label!r}: a time or a string such as '2022-03-01T12:00' was expected, not a number")
+        label = str(label) if isinstance(label, np.str_) else label
+        expected = (
+            "a UTC time, such as '2022-03-01T12:00'," if self.clock.absolute else "a time since the start, '90s',"
+        )
+        number = isinstance(label, bool | int | float | np.integer | np.floating)
+        if number and not isinstance(label, np.timedelta64):  # which NumPy counts among the integers
+            raise TypeError(f"time={label!r} was given, {expected} was expected, not a number")
         try:
+            if pd.isna(label) or not len(str(label)):
+                raise ValueError("not a time")
             if not self.clock.absolute:
                 return self._elapsed(label)
             if isinstance(label, str):
                 return self._calendar(label)
             stamp = pd.Timestamp(label)
-            if stamp is pd.NaT:
-                raise ValueError("not a time")
             stamp = (stamp.tz_convert("UTC").tz_localize(None) if stamp.tz is not None else stamp).as_unit("ns")
         except (ValueError, TypeError, OverflowError) as error:
-            expected = "a UTC time" if self.clock.absolute else "a time since the start, such as '90s'"
             raise KeyError(f"time={label!r} was given, {expected} was expected ({error})") from None
         return stamp.value, stamp.value, None
 
@@ -359,7 +333,8 @@ class ClockIndex(Index):
         bare = stamp.tz_localize(None) if zone is not None else stamp
         period = pd.Period(text) if zone is None else pd.Period(_without_zone(text))
         shift = 0 if zone is None else (stamp.tz_convert("UTC").tz_localize(None) - bare).value
-        low, high = period.start_time.as_unit("ns").value, period.end_time.as_unit("ns").value
+        low = period.start_time.as_unit("ns").value
+        high = (period + 1).start_time.as_unit("ns").value - 1  # end_time stops at the last microsecond
         if not low <= bare.as_unit("ns").value <= high:  # a form that Period reads otherwise: take the instant
             low = high = bare.as_unit("ns").value
         return low + shift, high + shift, period.freqstr
@@ -373,16 +348,17 @@ class ClockIndex(Index):
 
     def _coarser(self, resolution: str) -> bool:
         """Whether a string of this resolution names a period that can hold several labels, as pandas decides it."""
-        stretch = self.clock._first_labels
-        numerator = self.clock.period[:, 0] * self.clock.step
-        whole = (numerator % (self.clock.period[:, 1] * self.clock.parts) == 0).all()
-        common = int(np.gcd.reduce([*stretch.tolist(), *(numerator // (self.clock.period[:, 1] * self.clock.parts))]))
-        finest = common if whole and common else 1
+        clock = self.clock
+        if clock.size <= FEW:
+            finest = int(np.gcd.reduce(clock.labels(np.arange(clock.size)), initial=0))
+        else:
+            step, rest = np.divmod(clock.period[:, 0] * clock.step, clock.period[:, 1] * clock.parts)
+            finest = 1 if rest.any() else int(np.gcd.reduce(np.append(clock._first_labels, step)))
         try:
             length = pd.Timedelta(pd.tseries.frequencies.to_offset(resolution)).as_unit("ns").value
         except ValueError:  # months, quarters, years
             return True
-        own = max(u for u in (1, 10**3, 10**6, 10**9, 60 * 10**9, 3600 * 10**9, 86400 * 10**9) if finest % u == 0)
+        own = max(u for u in _RESOLUTIONS if finest % u == 0)
         return length > own
 
     def _array(self, labels: Any) -> np.ndarray:
@@ -393,6 +369,8 @@ class ClockIndex(Index):
             return np.array([self._period(v)[0] for v in values.ravel()], np.int64)
         if values.dtype.kind != dtype_of(self.clock).kind:
             raise TypeError(f"times of dtype {values.dtype} were given; {dtype_of(self.clock)} was expected")
+        if np.isnat(values).any():
+            raise KeyError(f"{int(np.isnat(values).sum())} of {values.size} times are not a time (NaT)")
         return values.astype(dtype_of(self.clock)).astype(np.int64).ravel()
 
     def _text(self, time: Any) -> str:
@@ -446,7 +424,8 @@ class ClockIndex(Index):
         return f"ClockIndex ({self.clock!r})"[:max_width]
 
     def __repr__(self) -> str:
-        return f"ClockIndex({self.clock!r})"
+        ordinary = f"x.assign_coords({self.name}=x.get_index({self.name!r}))"  # xarray shows this where it cannot align
+        return f"ClockIndex({self.clock!r}; {ordinary} makes it an ordinary index)"
 
 
 def _without_zone(text: str) -> str:

@@ -156,6 +156,22 @@ def test_search_is_exact(table, cuts, extra):
     assert clock.count_until(asked).tolist() == np.searchsorted(labels, asked, "right").tolist()
 
 
+@given(segment_tables(), st.lists(st.sets(st.integers(0, 80)), min_size=1, max_size=2), st.integers(0, 5), slices)
+def test_any_increasing_picks_keep_their_labels(table, picks, length, cut):
+    clock = SampleClock.of_segments(table[1], table[2], table[0], joined=table[3])
+    if length:
+        clock = clock.windows(length, 2)
+    labels = clock.labels(np.arange(clock.size))
+    for rows in picks:
+        rows = np.array(sorted(r for r in rows if r < clock.size), np.int64)
+        clock, labels = clock.take(rows), labels[rows]
+        assert clock.labels(np.arange(clock.size)).tolist() == labels.tolist()
+        assert clock.count_until(labels).tolist() == list(range(1, len(labels) + 1))
+    start, stop, step = min(cut[0], clock.size), min(cut[1], clock.size), cut[2]
+    part = clock.slice(start, stop, step)
+    assert part.labels(np.arange(part.size)).tolist() == labels[start:stop:step].tolist()
+
+
 @given(segment_tables(), st.lists(st.integers(0, 200), max_size=4), st.integers(1, 4), st.integers(0, 9))
 def test_cutting_and_concatenating_gives_the_same_clock(table, cuts, hop, length):
     clock = SampleClock.of_segments(table[1], table[2], table[0], joined=table[3])
