@@ -8,7 +8,7 @@ any other Dask array each block is joined by the first rows of the blocks after 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -49,6 +49,7 @@ class Work:
     taper: np.ndarray | None = None
     prepare: Callable[[np.ndarray], None] | None = None
     merge: str | None = None
+    hops: bool = False
 
     @property
     def sums(self) -> str:
@@ -129,6 +130,24 @@ def windows_block(work: Work, read: Read, runs: Sequence[Run], trailing: tuple[i
     for batch in batches(work, read, runs, trailing):
         work.kernel(batch, out[done : done + len(batch)])
         done += len(batch)
+    return out
+
+
+def hops_block(
+    work: Work, read: Read, runs: Sequence[Run], part: Sequence[int], trailing: tuple[int, ...]
+) -> np.ndarray:
+    """Results of windows that give `hop` rows each, end to end: (rows, *trailing), without the first and last few."""
+    skip, rows = part or (0, 0)
+    out, at = work.result(rows, trailing), -skip
+    for run in runs:
+        left = run.stop - run.start - (work.windows.length - work.windows.hop)
+        for batch in batches(work, read, [run], trailing):
+            made = np.empty((*batch.shape[:-1], work.windows.hop), work.dtype)
+            work.kernel(batch, made)
+            along = np.moveaxis(made, -1, 1).reshape(-1, *trailing)[:left]
+            low, high = max(at, 0), min(at + len(along), rows)
+            out[low:high] = along[low - at : high - at]
+            at, left = at + len(along), left - len(along)
     return out
 
 
@@ -230,14 +249,21 @@ def median_bias(count: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Which windows, or cells of windows, each block of a result is made of."""
+    """Which windows, or cells of windows, each block of a result is made of.
+
+    `edges` are rows of the result: a row is a window, a cell, or with `hops` one of the rows that a window gives.
+    """
 
     windows: WindowPlan
     edges: np.ndarray
     cells: tuple[np.ndarray, np.ndarray] | None = None
+    hops: bool = False
 
     def part(self, block: int) -> tuple[list[Run], list[int]]:
         low, high = int(self.edges[block]), int(self.edges[block + 1])
+        if self.hops and high > low:
+            first, last = self.windows.gives(low), self.windows.gives(high - 1)
+            return self.windows.runs(first, last + 1), [low - int(self.windows.outputs(np.array(first))), high - low]
         if self.cells is None or high <= low:
             return self.windows.runs(low, high), []
         begin, end = (a[low:high] for a in self.cells)
@@ -271,6 +297,8 @@ class ArrayPart:
 
 
 def _block(work: Work, read: Read, runs: Sequence[Run], counts: Sequence[int], trailing: tuple[int, ...]) -> np.ndarray:
+    if work.hops:
+        return hops_block(work, read, runs, counts, trailing)
     if work.merge is None:
         return windows_block(work, read, runs, trailing)
     return cells_block(work, read, runs, counts, trailing)
@@ -342,18 +370,67 @@ def lift_windows(
     return label(data, out_clock, dims=dims, coords={**coords, **new_dims}, attrs=x.attrs, bounds=cells is not None)
 
 
+def lift_filter(
+    kernel: Kernel, x: xr.DataArray, windows: Windows, *, dtype: Any, frames: Any, block: int | None = None, name: str
+) -> xr.DataArray:
+    """Apply a kernel that makes `hop` new rows of each window: (time, ...) -> (time, ...), at the rows' own times.
+
+    Of each stretch the first and last (length - hop) / 2 rows have no result: a row is made of as many rows before it
+    as after it.
+
+    Parameters
+    ----------
+    kernel : called as ``kernel(batch, out)`` with frames (windows, ..., length), fills out (windows, ..., hop); the
+        last frame of a stretch is filled up with zeros, and what they make is cut off
+    x : a recording, in memory or lazy
+    windows : length and hop in rows
+    dtype, frames : of results, and of the frames that the kernel gets
+    block : rows of one block of the result; chosen for about 4 Mi samples unless given
+    name : prefix of the tasks, as the dashboard shows it
+    """
+    if block is not None and block < 1:
+        raise RecordingError(f"block={block}: blocks of 1 row or more were expected")
+    clock, margin = clock_of(x), (windows.length - windows.hop) // 2
+    work = Work(
+        kernel=kernel,
+        windows=replace(windows, ragged=True),
+        shape=(),
+        dtype=str(np.dtype(dtype)),
+        frames=str(np.dtype(frames)),
+        hops=True,
+    )
+    plan = work.windows.plan(clock.first, clock.stops)
+    data = lift_data(work, x.data, plan, clock, None, block, name)
+    coords = {n: c for n, c in x.coords.items() if "time" not in c.dims}
+    return label(data, _without_ends(clock, margin), dims=x.dims[1:], coords=coords, attrs=x.attrs)
+
+
+def _without_ends(clock: SampleClock, rows: int) -> SampleClock:
+    """The clock without the first and last rows of each stretch."""
+    counts = np.maximum(clock.stops - clock.first - 2 * rows, 0)
+    keep = counts > 0
+    return clock._with_stretches(
+        np.flatnonzero(keep),
+        first=(np.cumsum(counts) - counts)[keep],
+        offset=(clock.offset + rows * clock.step)[keep],
+        size=int(counts.sum()),
+    )
+
+
 def lift_data(
     work: Work, data: Any, plan: WindowPlan, clock: SampleClock, cells: Cells | None, block: int | None, name: str
 ) -> Any:
     """The data of the result: an array in memory for one in memory, else a lazy one."""
     ranges = None if cells is None else (cells.begin, cells.end)
     size = plan.size if cells is None else len(cells.begin)
+    if work.hops:
+        size = int(plan.outputs(np.array(plan.size)))
     trailing = tuple(int(n) for n in data.shape[1:])
     if ranges is not None and work.merge == "median":
         _check_median(work, int((ranges[1] - ranges[0]).max(initial=0)), trailing)
     if not isinstance(data, da.Array):
         data = np.asarray(data)
-        whole = Plan(plan, np.array([0, size]), ranges)
+        whole = Plan(plan, np.array([0, size]), ranges, work.hops)
         return _block(work, lambda a, b: data[a:b], *whole.part(0), trailing)
     table = graph.rows(data)
     if ranges is not None and work.merge == "mean":
@@ -361,10 +438,10 @@ def lift_data(
         if most > LEAF and most * work.windows.hop > CELL_BLOCK:
             return _leaf_by_leaf(work, data, table, plan, ranges, name)
     if table is None:
-        return _from_any_array(work, data, Plan(plan, np.zeros(1), ranges), name)
+        return _from_any_array(work, data, Plan(plan, np.zeros(1), ranges, work.hops), name)
     rows = block or block_rows(work, plan, ranges, trailing, float(clock.size / clock.row_rate))
     edges = even_blocks(size, rows)
-    return _from_sources(work, table, Plan(plan, edges, ranges), name)
+    return _from_sources(work, table, Plan(plan, edges, ranges, work.hops), name)
 
 
 def block_rows(work: Work, plan: WindowPlan, ranges: Any, trailing: tuple[int, ...], seconds: float) -> int:
@@ -373,7 +450,7 @@ def block_rows(work: Work, plan: WindowPlan, ranges: Any, trailing: tuple[int, .
     row_bytes = work.result(1, trailing).nbytes
     if ranges is None:
         samples = (16 if seconds > MONTH else 4) * MEBI // max(1, values)
-        rows = samples // work.windows.hop
+        rows = samples if work.hops else samples // work.windows.hop
     else:
         cells = len(ranges[0])
         each = plan.size * work.windows.hop * values // max(1, cells)
@@ -385,7 +462,7 @@ def block_rows(work: Work, plan: WindowPlan, ranges: Any, trailing: tuple[int, .
 def _from_sources(work: Work, table: SourceTable, plan: Plan, name: str) -> da.Array:
     sizes = np.diff(plan.edges) if len(plan.edges) > 1 else np.zeros(1, np.int64)
     if len(plan.edges) == 1:
-        plan = Plan(plan.windows, np.zeros(2, np.int64), plan.cells)
+        plan = replace(plan, edges=np.zeros(2, np.int64))
     chunks = (tuple(sizes.tolist()), *((n,) for n in (*table.shape, *work.shape)))
     ranges = None if plan.cells is None else [a.tobytes() for a in plan.cells]
     token = tokenize(
@@ -452,10 +529,11 @@ def _from_any_array(work: Work, data: da.Array, plan: Plan, name: str) -> da.Arr
     edges = np.append(0, np.cumsum(data.chunks[0]))
     if plan.cells is None:
         owned = plan.windows.until(edges)
+        owned = plan.windows.outputs(owned) if work.hops else owned
     else:
         first_rows = plan.windows.begin(plan.cells[0]) if len(plan.cells[0]) else np.zeros(0, np.int64)
         owned = np.searchsorted(first_rows, edges, "left")
-    plan = Plan(plan.windows, owned, plan.cells)
+    plan = replace(plan, edges=owned)
     needs = [runs[-1].stop if (runs := plan.part(k)[0]) else 0 for k in range(len(edges) - 1)]
     halo = int(np.maximum(np.array(needs, np.int64) - edges[1:], 0).max(initial=0))
     ahead = _look_ahead(data, halo, name)

@@ -86,6 +86,11 @@ class WindowPlan:
         kept = self.windows.length - self.windows.hop
         return np.append(0, np.cumsum(self.stops - self.starts - kept))
 
+    def gives(self, output: int) -> int:
+        """The ragged window that gives an output row."""
+        stretch = int(np.searchsorted(self._outputs, output, "right")) - 1
+        return int(self.first[stretch]) + (output - int(self._outputs[stretch])) // self.windows.hop
+
     def outputs(self, window: np.ndarray) -> np.ndarray:
         """Ragged windows give `hop` rows each, the last of a stretch what is left: rows before each window."""
         window = np.asarray(window, np.int64)

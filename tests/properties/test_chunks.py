@@ -36,6 +36,10 @@ TRANSFORMS = {
     "average of averages": lambda x: ra.average(ra.average(x, every=3), every=2),
     "calibrate": lambda x: ra.calibrate(full_scale(x), sensitivity=-171.3, gain_db=7.1),
     "to_decibel of a spectrogram": lambda x: ra.to_decibel(ra.spectrogram(x, nfft=8, hop=3)),
+    "high_pass": lambda x: ra.high_pass(x, cutoff=0.2 * float(ra.rate(x)), attenuation=30),
+    "spectrogram of a band_pass": lambda x: ra.spectrogram(
+        ra.band_pass(x, low=0.1 * float(ra.rate(x)), high=0.3 * float(ra.rate(x)), attenuation=25), nfft=8
+    ),
     "to_decibel of samples": lambda x: ra.to_decibel(x, floor=-100.0),
 }
 

@@ -57,7 +57,7 @@ def chunked(x: xr.DataArray, *sizes: int) -> xr.DataArray:
     while edges[-1] < x.sizes["time"]:
         edges.append(min(edges[-1] + sizes[k % len(sizes)], x.sizes["time"]))
         k += 1
-    data = da.from_array(x.values, chunks=(tuple(np.diff(edges).tolist()), *x.shape[1:]))
+    data = da.from_array(x.values, chunks=(tuple(np.diff(edges).tolist()) or (0,), *x.shape[1:]))
     coords = {n: c.variable for n, c in x.coords.items() if "time" not in c.dims}
     return label(data, clock(x), dims=x.dims[1:], coords=coords, attrs=x.attrs)
 
