@@ -19,7 +19,7 @@ from .errors import RecordingError
 from .opening import open_recordings
 from .progress import Progress
 from .recordings import clock
-from .sinks.access import give_access, umask
+from .sinks.access import check_access, give_access, umask
 
 
 def scan_files(arguments: argparse.Namespace, **options: Any) -> pd.DataFrame:
@@ -45,6 +45,7 @@ def scan_files(arguments: argparse.Namespace, **options: Any) -> pd.DataFrame:
 
 def scan(arguments: argparse.Namespace) -> int:
     """`reel scan`: a report, and only what is asked for beyond it."""
+    check_access(group=arguments.group, mode=arguments.mode)
     table = scan_files(arguments, quick=not arguments.full)
     summary = catalogs.summarise(table)
     if arguments.json:
@@ -120,6 +121,7 @@ def spectrogram(arguments: argparse.Namespace) -> int:
     """`reel spectrogram FOLDER -o OUT.zarr --png OUT.png`: the main job."""
     if arguments.output is None and arguments.png is None:
         raise RecordingError("nothing to make: pass -o OUT.zarr, --png OUT.png, or both")
+    check_access(group=arguments.group, mode=arguments.mode)
     begun = time.monotonic()
     table = scan_files(arguments)
     chosen, left_out = choose_files(table, rate=arguments.rate, channels=arguments.channels, on_bad=arguments.on_bad)
@@ -176,10 +178,8 @@ def _spectra(x: xr.DataArray, arguments: argparse.Namespace) -> xr.DataArray:
         if arguments.median or arguments.min_fraction:
             raise RecordingError("--median and --min-fraction belong to --average SPAN, such as --average 60s")
         return spectra.spectrogram(x, **options)
-    average = "median" if arguments.median else "mean"
-    return spectra.power_spectrum(
-        x, every=arguments.average, average=average, min_fraction=arguments.min_fraction, **options
-    )
+    options["average"] = "median" if arguments.median else "mean"
+    return spectra.power_spectrum(x, every=arguments.average, min_fraction=arguments.min_fraction, **options)
 
 
 def _describe_input(x: xr.DataArray, files: int) -> str:

@@ -26,6 +26,19 @@ def octal(text: str, name: str) -> int:
     return value
 
 
+def check_access(*, group: str | None = None, mode: str | None = None) -> None:
+    """Raise what `give_access` would, before anything is written."""
+    if mode is not None:
+        octal(mode, "mode")
+    if group is not None and not group.isdigit():
+        import grp
+
+        try:
+            grp.getgrnam(group)
+        except KeyError:
+            raise RecordingError(f"group={group!r}: there is no such group on this machine") from None
+
+
 @contextmanager
 def umask(text: str | None) -> Iterator[None]:
     """New files do not get the permissions of `text`, octal, while this lasts."""
@@ -43,13 +56,11 @@ def give_access(path: str | os.PathLike[str], *, group: str | None = None, mode:
     """Set the group, and the permissions of files, of an output and all in it; folders may be entered where read."""
     if group is None and mode is None:
         return
+    check_access(group=group, mode=mode)
     bits = None if mode is None else octal(mode, "mode")
     top = Path(path)
     for each in (top, *(top.rglob("*") if top.is_dir() else ())):
         if group is not None:
-            try:
-                shutil.chown(each, group=group)
-            except LookupError:
-                raise RecordingError(f"group={group!r}: there is no such group on this machine") from None
+            shutil.chown(each, group=int(group) if group.isdigit() else group)
         if bits is not None:
             each.chmod(bits | ((bits & 0o444) >> 2) if each.is_dir() else bits)
