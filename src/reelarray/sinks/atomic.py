@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .files import sync_folder
+
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -33,19 +35,9 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
-    _to_disk(path.parent)
+    sync_folder(path.parent)
 
 
 def _to_disk(path: Path) -> None:
-    """Ask for the bytes of a file, or the names of a folder, to be on the disk."""
-    folder = path.is_dir()
-    if folder and os.name == "nt":
-        return  # folders cannot be opened there
-    handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    except OSError:
-        if not folder:  # some file systems have no such call for folders
-            raise
-    finally:
-        os.close(handle)
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
