@@ -126,8 +126,8 @@ def read(data: bytes, path: Path) -> tuple[dict[str, Any], list[Unit]]:
     lines = data.splitlines()
     try:
         header = json.loads(lines[0])
-        known = isinstance(header, dict) and header["format"] == FORMAT
-    except (ValueError, IndexError, KeyError):
+        known = header["format"] == FORMAT
+    except (ValueError, IndexError, KeyError, TypeError):
         raise OutputExists(
             f"{path} is damaged: what the store holds is not known; overwrite=True replaces it"
         ) from None

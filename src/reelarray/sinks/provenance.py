@@ -19,6 +19,7 @@ from . import clocktable
 
 RESULT_VERSION = 1  # raised when a transform comes to give other numbers for the same parameters
 _ROW = ("name", "bytes", "modified_ns", "start", "samples")
+_OPAQUE = ("inputs", "values", "clock")  # hashes
 
 Inputs = list[list[Any]]
 
@@ -64,7 +65,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     for key in sorted({*old, *new}):
         a, b = old.get(key), new.get(key)
         if a != b:
-            short = len(str(a)) + len(str(b)) < 200 and key not in ("inputs", "values")
+            short = len(str(a)) + len(str(b)) < 200 and not key.endswith(_OPAQUE)
             found.append(f"{key}: {a!r} there, {b!r} now" if short else f"{key} differ")
     return found
 
@@ -154,5 +155,5 @@ def _hash(values: np.ndarray) -> str:
 
 def _flat(known: Mapping[str, Any]) -> dict[str, Any]:
     flat = {k: v for k, v in known.items() if k not in ("attrs", "coords")}
-    flat |= {f"coordinate {k}": v for k, v in known.get("coords", {}).items()}
+    flat |= {f"{name} {key}": v for name, coord in known.get("coords", {}).items() for key, v in coord.items()}
     return flat | dict(known.get("attrs", {}))

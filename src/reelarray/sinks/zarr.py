@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from .provenance import identity
 from .store import CLOCK, Skeleton, Store, open_or_create
 from .units import BlockWriter, write_blocks
 
+_TOKEN = re.compile(r"-[0-9a-f]{32}$")  # xarray names an array after Dask's where it has no name
 READ_BLOCK = 32 * 2**20  # bytes of one block of what open_zarr returns
 SYNC_EVERY = 64  # units whose lines may be lost to a power failure: they would be made again
 
@@ -67,7 +69,7 @@ def write_zarr(
         0.01 dB in 16 bits (at most 0.005 dB off; NaN stays NaN, zero reads -327.67 dB), which readers see as dB
     chunk, shard : rows of a Zarr chunk, and of a shard of chunks in one file, or sizes by dimension; a block must be
         whole ones. Chunks of 1 to 4 MiB, and no shards, unless given
-    name : of the variable; that of x unless given
+    name : of the variable; that of x, or "values", unless given
     overwrite : replace a store of another array. One of the same files and parameters is completed as ever; one whose
         values have no known origin is written anew
     progress : called here with (blocks in place, blocks in all), first with what was there
@@ -99,7 +101,7 @@ def write_zarr(
             f"a {type(x).__name__} without dimensions was given; an xarray.DataArray with one or more was expected"
         )
     target = _local(path)
-    name = str(name or x.name or "samples")
+    name = _name(x, name)
     stored = encoding_of(x, encoding)
     known, inputs = identity(x, name, stored.dtype, encoding)
     data, blocks, laid = _lay_out(x, stored.dtype, chunk, shard)
@@ -108,6 +110,17 @@ def write_zarr(
         return _complete(store, name, x, data, blocks, stored.encode, progress)
     finally:
         store.close()
+
+
+def _name(x: xr.DataArray, name: str | None) -> str:
+    own = "" if x.name is None or _TOKEN.search(str(x.name)) else str(x.name)
+    found = name or own or "values"
+    taken = [n for n in (found, *map(str, x.coords)) if n == CLOCK or n.startswith(".") or "/" in n]
+    if taken or found in x.coords:
+        raise RecordingError(
+            f"the name {(taken or [found])[0]!r} is taken in the store or by a coordinate: pass name=, or x.rename(...)"
+        )
+    return found
 
 
 def _lay_out(x: xr.DataArray, dtype: np.dtype, chunk: Sizes, shard: Sizes) -> tuple[Any, tuple[int, ...], Layout]:
@@ -173,7 +186,7 @@ def _local(path: str | os.PathLike[str]) -> Path:
             f"{text}: stores are written to local or mounted disks, where a journal can be kept; write to a folder and "
             "copy it there"
         )
-    return Path(text.removeprefix("file://")).absolute()
+    return Path(text.removeprefix("file://")).resolve()
 
 
 def open_zarr(path: str | os.PathLike[str], *, name: str | None = None, chunks: Any = None) -> xr.DataArray:
@@ -194,31 +207,34 @@ def open_zarr(path: str | os.PathLike[str], *, name: str | None = None, chunks: 
     FileNotFoundError : nothing there
     """
     text = os.fspath(path)
-    root = xr.open_zarr(text, chunks=None)
-    found = name or root.attrs.get("reelarray_variable")
-    if found is None or found not in root.variables:
-        raise FormatError(
-            f"{text} has no {'variable ' + repr(found) if found else 'mark of write_zarr'}: open it with xr.open_zarr; "
-            f"it holds {', '.join(map(repr, root.data_vars)) or 'nothing'}"
-        )
-    stored = root[found]
     group = zarr.open_group(text, mode="r")
-    rows = group[found].shards or group[found].chunks  # type: ignore[union-attr]
+    found = name or group.attrs.get("reelarray_variable")
+    if not isinstance(found, str) or found not in group:
+        raise FormatError(
+            f"{text} has no {f'variable {found!r}' if found else 'mark of write_zarr'}: open it with xr.open_zarr; it "
+            f"holds {', '.join(map(repr, sorted(group.array_keys()))) or 'nothing'}"
+        )
+    own, coordinate = _clock(group[CLOCK]) if CLOCK in group else (None, {})  # type: ignore[arg-type]
+    array: Any = group[found]
     if chunks is None:
-        each = stored.dtype.itemsize * int(np.prod(stored.shape[1:], dtype=np.int64)) * rows[0]
-        chunks = {stored.dims[0]: max(1, READ_BLOCK // max(1, each)) * rows[0], **dict.fromkeys(stored.dims[1:], -1)}
-    data = xr.open_zarr(text, chunks=chunks)[found].variable
+        chunks = _read_blocks(array)
+    made = [n for n in (coordinate.get("name"), coordinate.get("bounds")) if n]
+    stored = xr.open_zarr(text, chunks=chunks, drop_variables=made)[found]
     _warn_if_incomplete(text)
-    coords = {n: _text(c.variable) for n, c in stored.coords.items()}
-    if CLOCK not in group:
-        return xr.DataArray(data, coords=coords, name=found)
-    own, names = _clock(group[CLOCK])  # type: ignore[arg-type]
-    coords = {n: c for n, c in coords.items() if n not in (names["name"], names["bounds"])}
-    out = label(
-        data.data, own, dims=data.dims[1:], coords=coords, attrs=data.attrs, name=found, bounds=bool(names["bounds"])
-    )
-    out.coords[names["name"]].attrs.update(names["attrs"])
+    coords = {n: _text(c.variable.load()) for n, c in stored.coords.items()}
+    if own is None:
+        return xr.DataArray(stored.variable, coords=coords, name=found)
+    bounds, dims = bool(coordinate["bounds"]), stored.dims[1:]
+    out = label(stored.data, own, dims=dims, coords=coords, attrs=stored.attrs, name=found, bounds=bounds)
+    out.coords[coordinate["name"]].attrs.update(coordinate["attrs"])
     return out
+
+
+def _read_blocks(array: Any) -> dict[str, int]:
+    """Whole rows of whole chunks (or shards), some 32 MiB of them as they are read."""
+    dims, rows = array.metadata.dimension_names, (array.shards or array.chunks)[0]
+    each = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64)) * rows
+    return {dims[0]: max(1, READ_BLOCK // max(1, each)) * rows, **dict.fromkeys(dims[1:], -1)}
 
 
 def _text(variable: xr.Variable) -> xr.Variable:
