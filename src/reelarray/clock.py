@@ -64,8 +64,8 @@ def multiply_divide(value: Any, numerator: Any, denominator: Any) -> tuple[np.nd
     The product itself may need 128 bits: the value is split at the denominator, and the remainder is multiplied in
     16-bit limbs where one product would overflow.
 
-    >>> multiply_divide(10**12, 10**9, 44100)[0]
-    array(22675736961451247)
+    >>> int(multiply_divide(10**12, 10**9, 44100)[0])
+    22675736961451247
     """
     value, numerator, denominator = (np.asarray(a, np.int64) for a in (value, numerator, denominator))
     largest = int(denominator.max(initial=1))
@@ -508,7 +508,12 @@ class SampleClock:
         clocks = [c._in_parts(parts) for c in clocks]
         head = clocks[0]
         for other in clocks[1:]:
-            for name in ("rate", "step", "lead", "span", "absolute"):
+            if other.absolute != head.absolute:
+                raise ClockError(
+                    "of one recording the start is known, of another it is not: times since an unknown start cannot "
+                    "follow UTC times; give it one (start= or timestamp= on opening, ra.recording(..., start=))"
+                )
+            for name in ("rate", "step", "lead", "span"):
                 if getattr(other, name) != getattr(head, name):
                     raise ClockError(
                         f"clocks with {name} {getattr(head, name)} and {getattr(other, name)} cannot follow each other "

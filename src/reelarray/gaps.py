@@ -40,10 +40,10 @@ def fill_gaps(x: xr.DataArray, value: Any = np.nan) -> xr.DataArray:
     array([1., 2., 0., 0., 3.])
     """
     x = check_recording(x)
-    filled, before = clock(x).filled()
-    if not before.any():
+    if not clock(x).gaps:
         return x
-    if x.dtype.kind in "iu" and not (np.isfinite(value) and value == x.dtype.type(value)):
+    filled, before = clock(x).filled()
+    if x.dtype.kind in "iu" and not (np.isfinite(value) and value == int(value) and _holds(x.dtype, int(value))):
         raise RecordingError(f"value={value!r} does not fit {x.dtype} samples; pass a whole number, such as 0")
     some = before > 0
     at, count = clock(x).first[some], before[some]
@@ -52,15 +52,21 @@ def fill_gaps(x: xr.DataArray, value: Any = np.nan) -> xr.DataArray:
         if name not in ("time", "time_bounds"):
             coords[name] = coord if "time" not in coord.dims else _insert_coord(coord, at, count)
     bounds = isinstance(x.xindexes["time"], ClockIndex) and x.xindexes["time"].bounds is not None
-    data = x.data
-    table = graph.rows(data) if isinstance(data, da.Array) else None
-    if table is not None:
-        data = graph.read_array(table.inserted(at, count, float(value)), max(data.chunks[0]))
-    elif isinstance(data, da.Array):
-        data = _insert_blocks(data, at, count, value)
-    else:
-        data = _insert(np.asarray(data), list(zip(at.tolist(), count.tolist(), strict=True)), value)
+    data = _fill(x.data, at, count, value) if len(at) else x.data  # less than half a row missing: only joined
     return label(data, filled, dims=x.dims[1:], coords=coords, attrs=x.attrs, name=x.name, bounds=bounds)
+
+
+def _fill(data: Any, at: np.ndarray, count: np.ndarray, value: Any) -> Any:
+    if not isinstance(data, da.Array):
+        return _insert(np.asarray(data), list(zip(at.tolist(), count.tolist(), strict=True)), value)
+    table = graph.rows(data)
+    if table is None:
+        return _insert_blocks(data, at, count, value)
+    return graph.read_array(table.inserted(at, count, float(value)), max(data.chunks[0]))
+
+
+def _holds(dtype: np.dtype, value: int) -> bool:
+    return bool(np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
 
 
 def _insert(rows: np.ndarray, gaps: list[tuple[int, int]], value: Any) -> np.ndarray:
