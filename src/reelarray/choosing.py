@@ -45,8 +45,10 @@ def choose_files(
             )
     asked_for = reason.isna()
     alone = int(asked_for.sum()) == 1
-    for index in catalog.index[asked_for]:
-        reason[index] = _fault(str(catalog.at[index, "anomaly"]), catalog.at[index, "start"], alone, on_bad)
+    timeless = catalog["start"].isna() & (not alone)
+    suspect = asked_for & ((catalog["anomaly"] != "") | timeless)  # few of a long deployment
+    rows = zip(catalog["anomaly"][suspect], timeless[suspect], strict=True)
+    reason[suspect] = [_fault(str(anomaly), without_time, on_bad) for anomaly, without_time in rows]
     keep, bad = reason.isna(), asked_for & ~reason.isna()
     if bad.any() and (on_bad == "raise" or not keep.any()):
         raise _cannot_be_used(catalog[bad], reason[bad], int(asked_for.sum()))
@@ -55,14 +57,14 @@ def choose_files(
     return catalog[keep], catalog[~keep].assign(reason=reason[~keep])
 
 
-def _fault(anomaly: str, start: Any, alone: bool, on_bad: str) -> str | None:
+def _fault(anomaly: str, timeless: bool, on_bad: str) -> str | None:
     """Why a file cannot be opened as it is."""
     notes = [note for note in anomaly.split("; ") if note]
     for code in NEVER if on_bad == "use" else (*NEVER, "changed", "truncated"):
         for note in notes:
             if note.startswith(code + ":"):
                 return note
-    if pd.isna(start) and not alone:
+    if timeless:
         told = [note for note in notes if note.startswith(("no_time", "impossible_date"))]
         return told[0] if told else "no_time: its start is not known"
     return None

@@ -82,7 +82,7 @@ def read_array(table: SourceTable, chunk: int | tuple[int, ...], *, name: str = 
         sizes = np.array([chunk] * whole + [rest] * (rest > 0 or not whole), np.int64)
     edges = np.append(0, np.cumsum(sizes))
     chunks = (tuple(sizes.tolist()), *((n,) for n in table.shape))
-    token = tokenize(table, edges.tobytes())
+    token = tokenize(table, edges)
     return from_blocks(f"{name}-{token}", _read, TableBlocks(table, edges), chunks, table.dtype)
 
 

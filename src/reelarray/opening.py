@@ -33,8 +33,8 @@ def open_recording(path: str | os.PathLike[str], **options: Any) -> xr.DataArray
     >>> path = tempfile.mkdtemp() + "/20220301_120000.wav"
     >>> with wave.open(path, "wb") as file:
     ...     file.setparams((1, 2, 8000, 0, "NONE", "")); file.writeframes(bytes(16000))
-    >>> open_recording(path, cache=False).sel(time="2022-03-01T12:00:00.5").item()
-    0.0
+    >>> open_recording(path, cache=False).sel(time="2022-03-01T12:00:00.5").values
+    array(0., dtype=float32)
     """
     return open_recordings([path], **options)
 
@@ -176,9 +176,11 @@ def _bound(time: Any, clock: SampleClock) -> int:
 
 
 def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:
-    columns = (rows[name] for name in ("format", "dtype", "scale", "offset", "layout"))
+    columns = (rows[name].to_numpy(object) for name in ("format", "dtype", "scale", "offset", "layout"))
+    facts = list(zip(*columns, strict=True))
+    kinds = {each: Kind(*each) for each in set(facts)}
     if dtype is None:
-        types = set(zip(rows["dtype"], rows["subtype"], strict=True))
+        types = set(rows[["dtype", "subtype"]].drop_duplicates().itertuples(index=False, name=None))
         dtype = value_dtype(types, calibrated=calibrated)
     elif not calibrated:
         raise RecordingError(f"dtype={dtype!r} with calibrated=False: counts keep the type they are stored in")
@@ -187,8 +189,8 @@ def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:
             f"dtype={dtype!r} was given; float32 or float64 was expected (calibrated=False for counts)"
         )
     return SourceTable.of_files(
-        rows["path"],
-        [Kind(*values) for values in zip(*columns, strict=True)],
+        rows["path"].to_numpy(object),
+        [kinds[each] for each in facts],
         rows["samples"],
         rows["bytes"],
         rows["modified"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from hashlib import sha256
 from typing import Any, Protocol
 
 import numpy as np
@@ -284,7 +285,10 @@ class SourceTable:
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         arrays = (self.kind, self.frames, self.bytes, self.modified, self.start, self.first)
         rest = (self.kinds, self.shape, self.dtype, self.calibrated, self.gains, self.channels, self.fill)
-        return ("\n".join(self.path), *(a.tobytes() for a in arrays), repr(rest))
+        seen = sha256("\n".join(self.path).encode("utf-8", "surrogatepass"))
+        for array in arrays:
+            seen.update(array.tobytes())
+        return (seen.hexdigest(), repr(rest))
 
 
 def value_dtype(types: Iterable[tuple[str, str]], *, calibrated: bool) -> str:
