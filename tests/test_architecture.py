@@ -24,7 +24,7 @@ ORDER = [
     ["choosing", "joining"],
     ["opening"],
     ["engine", "testing"],
-    ["lift", "gaps"],
+    ["lift", "groups", "gaps"],
     ["signal"],
     ["sinks"],
     ["picking", "pixels", "plot"],
@@ -33,7 +33,7 @@ ORDER = [
 ]
 LAZY = {"__init__", "accessor"}  # these find public functions by name when they are asked for
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-DASK = {"graph", "lift", "gaps", "sinks", "timeindex"}  # timeindex: its token only
+DASK = {"graph", "lift", "groups", "gaps", "sinks", "timeindex"}  # timeindex: its token only
 
 
 def module_of(path: Path) -> str:

@@ -90,7 +90,9 @@ def label(
 def describe(x: xr.DataArray, **attrs: Any) -> xr.DataArray:
     """Set attributes (units, long_name, ...) after arithmetic; None removes one."""
     kept = {k: v for k, v in {**x.attrs, **attrs}.items() if v is not None}
-    return x.assign_attrs(kept) if set(x.attrs) <= set(kept) else x.copy(deep=False).drop_attrs().assign_attrs(kept)
+    out = x.copy(deep=False)
+    out.attrs = kept  # drop_attrs would build the coordinates anew, without the clock
+    return out
 
 
 def clock(x: xr.DataArray) -> SampleClock:

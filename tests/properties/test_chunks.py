@@ -40,6 +40,11 @@ TRANSFORMS = {
     "spectrogram of a band_pass": lambda x: ra.spectrogram(
         ra.band_pass(x, low=0.1 * float(ra.rate(x)), high=0.3 * float(ra.rate(x)), attenuation=25), nfft=8
     ),
+    "normalize": lambda x: ra.normalize(x),
+    "normalize, peak of each stretch": lambda x: ra.normalize(x, method="peak", scope="stretch"),
+    "normalize, rolling": lambda x: ra.normalize(x, scope="0.2s", min_periods=2),
+    "remove_mean of all": lambda x: ra.remove_mean(x, scope="recording"),
+    "repair_overflow": lambda x: ra.repair_overflow(x.real),
     "to_decibel of samples": lambda x: ra.to_decibel(x, floor=-100.0),
 }
 

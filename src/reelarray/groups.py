@@ -1,0 +1,265 @@
+"""Rows changed by what is known of their file, their stretch, or the whole recording: two passes, both lazy.
+
+The first pass measures leaves of `LEAF` rows of each segment; leaves are merged to segments, and segments to groups,
+always in order and never by chunk. The second changes each block of rows by the values of its own groups, so that one
+hour of a year asks for the files of that hour only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask._task_spec import Task, TaskRef
+from dask.base import tokenize
+from dask.graph_manipulation import clone
+from dask.highlevelgraph import HighLevelGraph
+
+from . import graph
+from .source import MEBI, SourceTable
+from .windows import leaves
+
+LEAF = 2**15  # rows measured at once: in float64 they stay in cache
+BLOCK = 4 * MEBI  # samples behind one task of the first pass
+LARGEST_KEPT = 64 * MEBI  # samples of a group that may wait in memory for its statistics; larger ones are made again
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Segment s is the rows [edges[s], edges[s + 1]), and its group the segments [low[s], high[s]).
+
+    `low` and `high` do not decrease; groups may overlap.
+    """
+
+    edges: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows of each segment."""
+        return np.diff(self.edges)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done with groups; `facts` and `values` say how many numbers come of `measure` and of `finish`.
+
+    Parameters
+    ----------
+    measure : rows (n, ...) -> facts (facts, ...) in float64 or complex128
+    merge : facts (m, facts, ...) of m parts in order, their rows (m,) -> facts (facts, ...)
+    finish : facts (m, facts, ...) of the segments of a group, their rows (m,) -> values (values, ...)
+    apply : rows (n, ...), values (values, ...) -> rows (n, ...)
+    """
+
+    measure: Callable[[np.ndarray], np.ndarray]
+    merge: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    finish: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    apply: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    facts: int
+    values: int
+
+    # Facts and values of many parts are kept end to end on the first axis, (parts * facts, ...): blocks of arrays that
+    # have the same axes as the samples are fused with the tasks that read them.
+
+    def measured(self, rows: np.ndarray, edges: np.ndarray) -> np.ndarray:
+        """Facts of the leaves between edges."""
+        return np.concatenate([self.measure(rows[a:b]) for a, b in pairwise(edges)])
+
+    def measured_table(self, part: tuple[SourceTable, np.ndarray]) -> np.ndarray:
+        """The same, of rows read from files."""
+        table, edges = part
+        return self.measured(table.read(), edges)
+
+    def merged(self, facts: np.ndarray, part: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """Facts of segments, each of the leaves between edges."""
+        edges, rows = part
+        facts = facts.reshape(-1, self.facts, *facts.shape[1:])
+        return np.concatenate([self.merge(facts[a:b], rows[a:b]) for a, b in pairwise(edges)])
+
+    def finished(self, facts: np.ndarray, part: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+        """Values of groups, each of the segments [low, high)."""
+        low, high, rows = part
+        facts = facts.reshape(-1, self.facts, *facts.shape[1:])
+        pairs = zip(low, high, strict=True)
+        return np.concatenate([self.finish(facts[a:b], rows[a:b]) for a, b in pairs])
+
+    def applied(self, rows: np.ndarray, values: np.ndarray, part: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """Rows, those between edges by the values of the group named beside them."""
+        edges, group = part
+        values = values.reshape(-1, self.values, *values.shape[1:])
+        changed = [self.apply(rows[a:b], values[g]) for (a, b), g in zip(pairwise(edges), group, strict=True)]
+        return changed[0] if len(changed) == 1 else np.concatenate(changed)
+
+
+@dataclass(frozen=True, eq=False)
+class Packs:
+    """Leaves as blocks: block k is the leaves [cut[k], cut[k + 1]) between edges, of a table or any rows."""
+
+    edges: np.ndarray
+    cut: np.ndarray
+    table: SourceTable | None = None
+
+    def __call__(self, block: int) -> Any:
+        inside = self.edges[self.cut[block] : self.cut[block + 1] + 1]
+        if self.table is None:
+            return inside - inside[0]
+        return self.table.select(int(inside[0]), int(inside[-1])), inside - inside[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """What of each segment lies in each block of rows, the rows between edges, and the group of each segment."""
+
+    rows: np.ndarray
+    edges: np.ndarray
+    group: np.ndarray
+
+    def span(self, low: Any, high: Any) -> tuple[Any, Any]:
+        """First and one past the last of the segments that hold the rows [low, high); one where there are no rows."""
+        first = np.minimum(np.searchsorted(self.edges, low, "right") - 1, len(self.group) - 1)
+        return first, np.maximum(np.searchsorted(self.edges, high, "left"), first + 1)
+
+    def groups(self) -> tuple[np.ndarray, np.ndarray]:
+        """First and one past the last of the groups of each block."""
+        first, last = self.span(self.rows[:-1], self.rows[1:])
+        return self.group[first], self.group[last - 1] + 1
+
+    def __call__(self, block: int) -> tuple[np.ndarray, np.ndarray]:
+        low, high = self.rows[block], self.rows[block + 1]
+        first, last = self.span(low, high)
+        return np.clip(self.edges[first : last + 1], low, high) - low, self.group[first:last] - self.group[first]
+
+
+def lift_groups(steps: Steps, x: xr.DataArray, groups: Groups, *, dtype: Any, name: str) -> Any:
+    """The data of a recording after two passes over groups of segments: an array in memory for one in memory.
+
+    Parameters
+    ----------
+    steps : what is measured, merged, finished and applied
+    x : a recording, in memory or lazy
+    groups : its segments, and the group of each
+    dtype : of the result
+    name : prefix of the tasks, as the dashboard shows it
+    """
+    if not x.size:
+        return x.data.astype(dtype)
+    fine, counts = leaves(groups.edges, LEAF)
+    leaf = np.append(0, np.cumsum(counts))  # of segment s: [leaf[s], leaf[s + 1])
+    changes = np.append(True, (np.diff(groups.low) > 0) | (np.diff(groups.high) > 0))
+    low, high, group = groups.low[changes], groups.high[changes], np.cumsum(changes) - 1
+    if x.chunks is None:
+        rows = np.asarray(x.data)
+        known = steps.merged(steps.measured(rows, fine), (leaf, np.diff(fine)))
+        return steps.applied(rows, steps.finished(known, (low, high, groups.rows)), (groups.edges, group))
+
+    token = tokenize(x.data.name, steps, groups.edges, groups.low, groups.high)
+    each = max(LEAF, BLOCK * x.sizes["time"] // x.size)
+    longest = int((groups.edges[high] - groups.edges[low]).max()) * (x.size // x.sizes["time"])
+    cut = _packed(groups.edges[:-1], each)  # segments as blocks
+    ended = _packed(np.searchsorted(cut, high - 1, "right"), 1)  # groups that end in the same block of segments
+
+    leaves_of = Packs(fine, _packed(fine[:-1], each), graph.rows(x.data))
+    facts = _facts(steps, x.data, leaves_of, longest > LARGEST_KEPT, f"{name}-facts-{token}")
+    begin, end = leaf[cut[:-1]], leaf[cut[1:]]
+    merged = _of_ranges(
+        f"{name}-merge-{token}",
+        steps.merged,
+        facts,
+        (begin * steps.facts, end * steps.facts),
+        [(leaf[a : b + 1] - leaf[a], np.diff(fine[leaf[a] : leaf[b] + 1])) for a, b in pairwise(cut)],
+        np.diff(cut) * steps.facts,
+    )
+    begin, end = low[ended[:-1]], high[ended[1:] - 1]
+    values = _of_ranges(
+        f"{name}-values-{token}",
+        steps.finished,
+        merged,
+        (begin * steps.facts, end * steps.facts),
+        [(low[a:b] - low[a], high[a:b] - low[a], groups.rows[low[a] : high[b - 1]]) for a, b in pairwise(ended)],
+        np.diff(ended) * steps.values,
+    )
+    inside = Inside(np.append(0, np.cumsum(x.data.chunks[0])), groups.edges, group)
+    begin, end = inside.groups()
+    own = _of_ranges(
+        f"{name}-of-block-{token}",
+        _as_they_are,
+        values,
+        (begin * steps.values, end * steps.values),
+        [None] * len(begin),
+        (end - begin) * steps.values,
+    )
+    axes = tuple(range(x.ndim))
+    return da.blockwise(
+        steps.applied,
+        axes,
+        x.data,
+        axes,
+        own,
+        axes,
+        graph.Pieces((x.data.chunks[0],), inside, token),
+        axes[:1],
+        name=f"{name}-{token}",
+        dtype=dtype,
+        meta=np.empty((0,) * x.ndim, dtype),
+        adjust_chunks={0: x.data.chunks[0]},
+        align_arrays=False,
+    )
+
+
+def _facts(steps: Steps, data: da.Array, packs: Packs, again: bool, name: str) -> da.Array:
+    """Facts of all leaves, read from files or measured in the blocks of any other array."""
+    wide, sizes = np.result_type(data.dtype, np.float64), np.diff(packs.cut) * steps.facts
+    if packs.table is not None:
+        chunks = (tuple(sizes.tolist()), *((n,) for n in packs.table.shape))
+        return graph.from_blocks(name, steps.measured_table, packs, chunks, wide)
+    if again:
+        data = clone(data, seed=name)  # made twice, so that no sample waits for the end of a long group
+    ranges = packs.edges[packs.cut[:-1]], packs.edges[packs.cut[1:]]
+    return _of_ranges(name, steps.measured, data, ranges, [packs(k) for k in range(len(sizes))], sizes, wide)
+
+
+def _packed(starts: np.ndarray, each: int) -> np.ndarray:
+    """Items that start in the same `each` rows, as one block: the first item of each block, and the end."""
+    block = starts // each
+    return np.append(np.flatnonzero(np.append(True, block[1:] != block[:-1])), len(starts))
+
+
+def _of_ranges(
+    name: str,
+    make: Callable[[np.ndarray, Any], np.ndarray],
+    array: da.Array,
+    ranges: tuple[np.ndarray, np.ndarray],
+    parts: Sequence[Any],
+    sizes: np.ndarray,
+    dtype: Any = None,
+) -> da.Array:
+    """Block k is ``make(rows [low[k], high[k]) of an array, parts[k])``: no range is empty, and they may overlap."""
+    low, high = ranges
+    edges = np.append(0, np.cumsum(array.chunks[0]))
+    first = np.searchsorted(edges, low, "right") - 1
+    last = np.searchsorted(edges, high, "left")
+    tasks: dict[Any, Task] = {}
+    for k, part in enumerate(parts):
+        begin = int(edges[first[k]])
+        cut = slice(int(low[k]) - begin, int(high[k]) - begin)
+        for rest in product(*(range(n) for n in array.numblocks[1:])):
+            blocks = [TaskRef((array.name, b, *rest)) for b in range(int(first[k]), int(last[k]))]
+            tasks[name, k, *rest] = Task((name, k, *rest), _of_rows, make, part, cut, *blocks)
+    layers = HighLevelGraph.from_collections(name, tasks, dependencies=[array])  # type: ignore[list-item]
+    meta = np.empty((0,) * array.ndim, array.dtype if dtype is None else dtype)
+    return da.Array(layers, name, (tuple(sizes.tolist()), *array.chunks[1:]), meta=meta)
+
+
+def _of_rows(make: Callable[[np.ndarray, Any], np.ndarray], part: Any, cut: slice, *blocks: np.ndarray) -> np.ndarray:
+    return make((blocks[0] if len(blocks) == 1 else np.concatenate(blocks))[cut], part)
+
+
+def _as_they_are(values: np.ndarray, part: None) -> np.ndarray:
+    return values
