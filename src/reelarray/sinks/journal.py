@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +22,7 @@ FORMAT = 1
 FOLDER = ".reelarray"
 NAME = "journal.jsonl"
 
-Unit = tuple[tuple[int, int], ...]
+Unit = Sequence[int]  # first and stop of chunks, for each dimension
 
 
 class OutputHeld(ReelError, BlockingIOError):
@@ -37,7 +37,7 @@ class Journal:
     """The journal of one store, held by this process: nobody else can write it until `close`, or the process's end.
 
     The first line says what the store holds (`header`), each other line which whole chunks (or shards) are in place:
-    ``{"done": [[first, stop], ...], "bytes": n}``, one range of chunks for each dimension. A line that the end of a
+    ``{"done": [first, stop, ...], "bytes": n}``, a range of chunks for each dimension. A line that the end of a
     process tore is cut off; its chunks are made again, with the same bytes.
     """
 
@@ -136,7 +136,7 @@ def read(data: bytes, path: Path) -> tuple[dict[str, Any], list[Unit]]:
             f"{path} has format {header.get('format')}, {FORMAT} was expected: a newer reelarray wrote it; use that "
             "one, or overwrite=True to replace the store"
         )
-    return header, [tuple(map(tuple, entry["done"])) for entry in _entries(lines[1:])]
+    return header, [entry["done"] for entry in _entries(lines[1:])]
 
 
 def _entries(lines: list[bytes]) -> Iterator[dict[str, Any]]:

@@ -45,8 +45,9 @@ class BlockWriter:
         store, array = self._open
         array[region] = self.encode(np.asarray(block))
         sync_folder(self.root / self.name)
-        spans = (range(*span) for span in self.layout.unit(region))
-        keys = [f"{self.name}/{array.metadata.encode_chunk_key(piece)}" for piece in product(*spans)]
+        unit = self.layout.unit(region)
+        pieces = product(*map(range, unit[::2], unit[1::2]))
+        keys = [f"{self.name}/{array.metadata.encode_chunk_key(piece)}" for piece in pieces]
         return np.full((1,) * block.ndim, sum(store.sizes.pop(key) for key in keys), np.int64)
 
 

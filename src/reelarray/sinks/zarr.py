@@ -150,14 +150,8 @@ def _complete(
     array = zarr.open_array(str(store.path), path=name, mode="r")
     laid = Layout(array.shape, array.chunks, array.shards)
     layout.check_fits(laid, blocks, x.dims)
-    there = laid.done(store.journal.units)
-    todo: list[tuple[int, ...]] = []
-    units = {}
-    for index, region in layout.regions(data.chunks):
-        unit = laid.unit(region)
-        if not there[tuple(slice(*span) for span in unit)].all():
-            todo.append(index)
-            units[index] = unit
+    todo = laid.missing(data.chunks, store.journal.units)
+    region = layout.region_of(data.chunks)
     total = int(np.prod([sum(n > 0 for n in sizes) for sizes in data.chunks]))
     skipped, written, done = total - len(todo), 0, 0
     if progress is not None:
@@ -165,7 +159,7 @@ def _complete(
 
     def mark(index: tuple[int, ...], size: int) -> None:
         nonlocal written, done
-        store.journal.mark([(units.pop(index), size)])
+        store.journal.mark([(laid.unit(region(index)), size)])
         written, done = written + size, done + 1
         if done % SYNC_EVERY == 0:
             store.journal.sync()
@@ -220,7 +214,7 @@ def open_zarr(path: str | os.PathLike[str], *, name: str | None = None, chunks: 
         chunks = _read_blocks(array)
     made = [n for n in (coordinate.get("name"), coordinate.get("bounds")) if n]
     stored = xr.open_zarr(text, chunks=chunks, drop_variables=made)[found]
-    _warn_if_incomplete(text)
+    _warn_if_incomplete(text, Layout(array.shape, array.chunks, array.shards))
     coords = {n: _text(c.variable.load()) for n, c in stored.coords.items()}
     if own is None:
         return xr.DataArray(stored.variable, coords=coords, name=found)
@@ -254,15 +248,13 @@ def _clock(group: zarr.Group) -> tuple[Any, Mapping[str, Any]]:
     return clocktable.from_tables(attrs, stretches, knots, source), attrs["coordinate"]  # type: ignore[return-value,arg-type]
 
 
-def _warn_if_incomplete(path: str) -> None:
+def _warn_if_incomplete(path: str, laid: Layout) -> None:
     journal = Path(path) / FOLDER / NAME
     if "://" in path or not journal.is_file():
         return
     data = journal.read_bytes()
-    header, units = read(data[: data.rfind(b"\n") + 1], journal)
-    grid = np.zeros(header["grid"], bool)
-    for unit in units:
-        grid[tuple(slice(*span) for span in unit)] = True
+    _, units = read(data[: data.rfind(b"\n") + 1], journal)
+    grid = laid.done(units)
     if not grid.all():
         warnings.warn(
             f"{path}: {int(grid.sum())} of {grid.size} chunks are written; the rest reads as missing. Call write_zarr "

@@ -17,7 +17,7 @@ def path(tmp_path):
     (tmp_path / "store").mkdir()
     path = tmp_path / "store" / "journal.jsonl"
     made = Journal.create(hold(path), {"fingerprint": "abc"})
-    made.mark([(((0, 4), (0, 1)), 10), (((4, 8), (0, 1)), 11)])
+    made.mark([((0, 4, 0, 1), 10), ((4, 8, 0, 1), 11)])
     made.close()
     return path
 
@@ -25,19 +25,19 @@ def path(tmp_path):
 def test_what_is_marked_is_read_back(path):
     again = Journal.open(path)
     assert again.header["fingerprint"] == "abc"
-    assert again.units == [((0, 4), (0, 1)), ((4, 8), (0, 1))]
-    again.mark([(((8, 9), (0, 1)), 1)])
+    assert again.units == [[0, 4, 0, 1], [4, 8, 0, 1]]
+    again.mark([((8, 9, 0, 1), 1)])
     again.close()
     assert len(path.read_bytes().splitlines()) == 4
 
 
-@pytest.mark.parametrize("cut", range(1, 35))
+@pytest.mark.parametrize("cut", range(1, 31))
 def test_a_torn_last_line_does_not_count_and_is_cut_off(path, cut):
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
     again = Journal.open(path)
-    assert again.units == [((0, 4), (0, 1))]
-    again.mark([(((4, 8), (0, 1)), 11)])
+    assert again.units == [[0, 4, 0, 1]]
+    again.mark([((4, 8, 0, 1), 11)])
     again.close()
     assert path.read_bytes() == whole
 
@@ -45,7 +45,7 @@ def test_a_torn_last_line_does_not_count_and_is_cut_off(path, cut):
 def test_damage_in_the_middle_costs_that_line_only(path):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b"\0" * 20 + b"\n" + b'{"other": 1}\n[]\n' + lines[2])
-    assert Journal.open(path).units == [((4, 8), (0, 1))]
+    assert Journal.open(path).units == [[4, 8, 0, 1]]
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"hello\n", b"[1]\n", b'{"fingerprint": "abc"}\n', b'{"format": 99}\n'])
@@ -89,12 +89,12 @@ def test_a_full_disk_leaves_whole_lines(path, monkeypatch):
 
     again._file = Full()
     with pytest.raises(OSError, match="No space left"):
-        again.mark([(((8, 9), (0, 1)), 1)])
+        again.mark([((8, 9, 0, 1), 1)])
     assert path.read_bytes() == before
 
 
 def test_100_000_lines_are_read_in_well_under_a_second(path):
-    line = json.dumps({"done": [[0, 4], [0, 1]], "bytes": 1048576}).encode() + b"\n"
+    line = json.dumps({"done": [0, 4, 0, 1], "bytes": 1048576}).encode() + b"\n"
     with open(path, "ab") as file:
         file.write(line * 100_000)
     begun = time.process_time()

@@ -339,7 +339,7 @@ def test_a_full_disk_passes_through_and_nothing_false_is_noted(paths, out, monke
     if out.exists():
         noted = Journal.open(out / ".reelarray" / "journal.jsonl")
         noted.close()
-        for (first, stop), _ in noted.units:
+        for first, stop, *_ in noted.units:
             assert all((out / "spectrogram" / f"c.{k}.0").exists() for k in range(first, stop))
     monkeypatch.undo()
     ra.write_zarr(spectra(paths), out)
