@@ -290,10 +290,13 @@ def _block(
         values = shown[max(a, 0) : b]
         if decibel:
             values = 10 ** (values.astype(np.float64) / 10)
-        there = np.isfinite(values)
-        values = values if there.all() else np.where(there, values, 0)
-        out[k, 0] = np.add.reduceat(values.sum(axis=0, dtype=np.float64), groups)
-        out[k, 1] = np.add.reduceat(there.sum(axis=0), groups)
+        with np.errstate(invalid="ignore"):
+            total, count = values.sum(axis=0, dtype=np.float64), np.full(values.shape[1], len(values))
+        if not np.isfinite(total).all():  # some are missing: the sum of the others
+            there = np.isfinite(values)
+            total, count = np.where(there, values, 0).sum(axis=0, dtype=np.float64), there.sum(axis=0)
+        out[k, 0] = np.add.reduceat(total, groups)
+        out[k, 1] = np.add.reduceat(count, groups)
     return out.reshape(len(low), -1)
 
 

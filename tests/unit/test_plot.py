@@ -364,6 +364,31 @@ def test_a_year_reads_a_few_windows_a_column(monkeypatch: pytest.MonkeyPatch, sl
     assert image["lower"][row] <= 0.7 / 2 / np.pi * rate <= image["upper"][row] + 48_000 / 1024
 
 
+@pytest.mark.parametrize("product", ["spectrogram", "power_spectrum", "slice"])
+def test_rows_picked_from_files_are_the_rows(monkeypatch: pytest.MonkeyPatch, product: str) -> None:
+    counter: list[int] = []
+    made = Format("hourly", (), lambda head: False, probe, lambda path, frames, *_: Hourly(path, frames, counter))
+    monkeypatch.setattr("reelarray.formats.get_format", lambda name: made)
+    lengths = [100_000, 70_000, 130_000]
+    headers = [Header(f"h{n}", "hourly", n, Fraction(8000), (n,), "<f4", "FLOAT", (), 0, 0) for n in lengths]
+    table = SourceTable.of_headers(headers)
+    starts = np.array([0, 15, 40]) * 10**9
+    clock = SampleClock.of_segments(starts, lengths, 8000)
+    x = label(read_array(table, 30_000), clock, attrs={"units": "Pa"})
+    if product == "power_spectrum":
+        spectra = ra.power_spectrum(x, every="20ms", nfft=64, block=100)
+    else:
+        spectra = ra.spectrogram(x, nfft=64, hop=16, block=1000)
+    if product == "slice":
+        spectra = spectra.isel(time=slice(3210, 15_000))
+    width = 9 if product == "power_spectrum" else 40
+    in_memory = pixels(spectra.compute(), width=width, reduce="pick")
+    counter.clear()
+    lazy = pixels(spectra, width=width, reduce="pick")
+    np.testing.assert_allclose(lazy.values, in_memory.values, rtol=1e-12)
+    assert sum(counter) < 100_000
+
+
 def probe(path: str) -> Header:
     raise NotImplementedError(path)
 
