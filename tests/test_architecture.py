@@ -27,7 +27,9 @@ ORDER = [
     ["lift", "groups", "gaps"],
     ["signal"],
     ["sinks"],
-    ["picking", "pixels", "plot"],
+    ["picking", "picture_axes"],
+    ["pixels"],
+    ["plot"],
     ["progress"],
     ["commands", "cli", "demo"],
 ]
