@@ -1,8 +1,8 @@
 """Rows changed by what is known of their file, their stretch, or the whole recording: two passes, both lazy.
 
-The first pass measures leaves of `LEAF` rows of each segment; leaves are merged to segments, and segments to groups,
-always in order and never by chunk. The second changes each block of rows by the values of its own groups, so that one
-hour of a year asks for the files of that hour only.
+The first pass measures leaves of `LEAF` rows of each segment and merges them to pieces of a task's size, pieces to
+segments, and segments to groups, always in order and never by chunk. The second changes each block of rows by the
+values of its own groups, so that one hour of a year asks for the files of that hour only.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from dask.graph_manipulation import clone
 from dask.highlevelgraph import HighLevelGraph
 
 from . import graph
-from .source import MEBI, SourceTable
+from .recordings import rate
+from .source import MEBI, SourceTable, auto_chunk
 from .windows import leaves
 
 LEAF = 2**15  # rows measured at once: in float64 they stay in cache
-BLOCK = 4 * MEBI  # samples behind one task of the first pass
 LARGEST_KEPT = 64 * MEBI  # samples of a group that may wait in memory for its statistics; larger ones are made again
 
 
@@ -39,11 +39,6 @@ class Groups:
     edges: np.ndarray
     low: np.ndarray
     high: np.ndarray
-
-    @property
-    def rows(self) -> np.ndarray:
-        """Rows of each segment."""
-        return np.diff(self.edges)
 
 
 @dataclass(frozen=True)
@@ -69,16 +64,20 @@ class Steps:
     # have the same axes as the samples are fused with the tasks that read them.
 
     def measured(self, rows: np.ndarray, edges: np.ndarray) -> np.ndarray:
-        """Facts of the leaves between edges."""
-        return np.concatenate([self.measure(rows[a:b]) for a, b in pairwise(edges)])
+        """Facts of the pieces between edges."""
+        return np.concatenate([self._piece(rows[a:b]) for a, b in pairwise(edges)])
 
     def measured_table(self, part: tuple[SourceTable, np.ndarray]) -> np.ndarray:
         """The same, of rows read from files."""
         table, edges = part
         return self.measured(table.read(), edges)
 
+    def _piece(self, rows: np.ndarray) -> np.ndarray:
+        edges = np.append(np.arange(0, len(rows), LEAF), len(rows))
+        return self.merge(np.stack([self.measure(rows[a:b]) for a, b in pairwise(edges)]), np.diff(edges))
+
     def merged(self, facts: np.ndarray, part: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        """Facts of segments, each of the leaves between edges."""
+        """Facts of segments, each of the pieces between edges."""
         edges, rows = part
         facts = facts.reshape(-1, self.facts, *facts.shape[1:])
         return np.concatenate([self.merge(facts[a:b], rows[a:b]) for a, b in pairwise(edges)])
@@ -99,8 +98,8 @@ class Steps:
 
 
 @dataclass(frozen=True, eq=False)
-class Packs:
-    """Leaves as blocks: block k is the leaves [cut[k], cut[k + 1]) between edges, of a table or any rows."""
+class Pieces:
+    """Pieces of segments, between edges, as blocks: block k is the pieces [cut[k], cut[k + 1]), of a table or not."""
 
     edges: np.ndarray
     cut: np.ndarray
@@ -150,39 +149,38 @@ def lift_groups(steps: Steps, x: xr.DataArray, groups: Groups, *, dtype: Any, na
     """
     if not x.size:
         return x.data.astype(dtype)
-    fine, counts = leaves(groups.edges, LEAF)
-    leaf = np.append(0, np.cumsum(counts))  # of segment s: [leaf[s], leaf[s + 1])
+    each = auto_chunk(x.sizes["time"], x.size // x.sizes["time"], float(x.sizes["time"] / rate(x)))
+    each = max(1, each // LEAF) * LEAF  # rows of a piece
+    pieces, counts = leaves(groups.edges, each)
+    of = np.append(0, np.cumsum(counts))  # segment s is the pieces [of[s], of[s + 1])
+    rows, samples = np.diff(pieces), np.diff(groups.edges)
     changes = np.append(True, (np.diff(groups.low) > 0) | (np.diff(groups.high) > 0))
     low, high, group = groups.low[changes], groups.high[changes], np.cumsum(changes) - 1
     if x.chunks is None:
-        rows = np.asarray(x.data)
-        known = steps.merged(steps.measured(rows, fine), (leaf, np.diff(fine)))
-        return steps.applied(rows, steps.finished(known, (low, high, groups.rows)), (groups.edges, group))
+        array = np.asarray(x.data)
+        known = steps.merged(steps.measured(array, pieces), (of, rows))
+        return steps.applied(array, steps.finished(known, (low, high, samples)), (groups.edges, group))
 
     token = tokenize(x.data.name, steps, groups.edges, groups.low, groups.high)
-    each = max(LEAF, BLOCK * x.sizes["time"] // x.size)
     longest = int((groups.edges[high] - groups.edges[low]).max()) * (x.size // x.sizes["time"])
+    parts = Pieces(pieces, _packed(pieces[:-1], each), graph.rows(x.data))
+    facts = _facts(steps, x.data, parts, longest > LARGEST_KEPT, f"{name}-facts-{token}")
     cut = _packed(groups.edges[:-1], each)  # segments as blocks
-    ended = _packed(np.searchsorted(cut, high - 1, "right"), 1)  # groups that end in the same block of segments
-
-    leaves_of = Packs(fine, _packed(fine[:-1], each), graph.rows(x.data))
-    facts = _facts(steps, x.data, leaves_of, longest > LARGEST_KEPT, f"{name}-facts-{token}")
-    begin, end = leaf[cut[:-1]], leaf[cut[1:]]
     merged = _of_ranges(
         f"{name}-merge-{token}",
         steps.merged,
         facts,
-        (begin * steps.facts, end * steps.facts),
-        [(leaf[a : b + 1] - leaf[a], np.diff(fine[leaf[a] : leaf[b] + 1])) for a, b in pairwise(cut)],
+        (of[cut[:-1]] * steps.facts, of[cut[1:]] * steps.facts),
+        [(of[a : b + 1] - of[a], rows[of[a] : of[b]]) for a, b in pairwise(cut)],
         np.diff(cut) * steps.facts,
     )
-    begin, end = low[ended[:-1]], high[ended[1:] - 1]
+    ended = _packed(np.searchsorted(cut, high - 1, "right"), 1)  # groups that end in the same block of segments
     values = _of_ranges(
         f"{name}-values-{token}",
         steps.finished,
         merged,
-        (begin * steps.facts, end * steps.facts),
-        [(low[a:b] - low[a], high[a:b] - low[a], groups.rows[low[a] : high[b - 1]]) for a, b in pairwise(ended)],
+        (low[ended[:-1]] * steps.facts, high[ended[1:] - 1] * steps.facts),
+        [(low[a:b] - low[a], high[a:b] - low[a], samples[low[a] : high[b - 1]]) for a, b in pairwise(ended)],
         np.diff(ended) * steps.values,
     )
     inside = Inside(np.append(0, np.cumsum(x.data.chunks[0])), groups.edges, group)
@@ -213,16 +211,16 @@ def lift_groups(steps: Steps, x: xr.DataArray, groups: Groups, *, dtype: Any, na
     )
 
 
-def _facts(steps: Steps, data: da.Array, packs: Packs, again: bool, name: str) -> da.Array:
-    """Facts of all leaves, read from files or measured in the blocks of any other array."""
-    wide, sizes = np.result_type(data.dtype, np.float64), np.diff(packs.cut) * steps.facts
-    if packs.table is not None:
-        chunks = (tuple(sizes.tolist()), *((n,) for n in packs.table.shape))
+def _facts(steps: Steps, data: da.Array, parts: Pieces, again: bool, name: str) -> da.Array:
+    """Facts of all pieces, read from files or measured in any other array."""
+    wide, sizes = np.result_type(data.dtype, np.float64), np.diff(parts.cut) * steps.facts
+    if parts.table is not None:
+        chunks = (tuple(sizes.tolist()), *((n,) for n in parts.table.shape))
         return graph.from_blocks(name, steps.measured_table, packs, chunks, wide)
     if again:
         data = clone(data, seed=name)  # made twice, so that no sample waits for the end of a long group
-    ranges = packs.edges[packs.cut[:-1]], packs.edges[packs.cut[1:]]
-    return _of_ranges(name, steps.measured, data, ranges, [packs(k) for k in range(len(sizes))], sizes, wide)
+    ranges = parts.edges[parts.cut[:-1]], parts.edges[parts.cut[1:]]
+    return _of_ranges(name, steps.measured, data, ranges, [parts(k) for k in range(len(sizes))], sizes, wide)
 
 
 def _packed(starts: np.ndarray, each: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 
 import reelarray as ra
-from reelarray import groups
+from reelarray import groups, source
 from reelarray.recordings import label
 
 LENGTHS, JOINED = [400, 350, 1, 700, 420, 90_000], [False, True, True, False, False, True]
@@ -157,8 +157,8 @@ def test_no_chunking_changes_a_bit(
     function: str, dtype: str, channels: int, sizes: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = deployment(dtype, channels)
+    monkeypatch.setattr(source, "MEBI", 20_000)  # several tasks of the first pass
     eager = FUNCTIONS[function](x)
-    monkeypatch.setattr(groups, "BLOCK", 50_000)  # several blocks of the first pass
     chunked = deployments.chunked(x, *sizes)
     lazy = FUNCTIONS[function](chunked)
     assert lazy.chunks == chunked.chunks
@@ -174,8 +174,8 @@ def test_no_chunking_changes_a_bit(
 def test_read_from_files(tmp_path: Path, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = np.random.default_rng(2).integers(-3000, 5000, sum(LENGTHS)).astype(np.int16)
     x = deployments.on_disk(tmp_path, counts, LENGTHS, JOINED, chunk=20_000)
+    monkeypatch.setattr(source, "MEBI", 20_000)
     eager = FUNCTIONS[function](x.compute())
-    monkeypatch.setattr(groups, "BLOCK", 50_000)
     lazy = FUNCTIONS[function](x)
     assert lazy.chunks == x.chunks
     deployments.identical(lazy.compute(), eager)
@@ -188,7 +188,7 @@ def tasks_of(x: xr.DataArray) -> dict:
 
 
 def test_an_hour_asks_for_the_files_of_that_hour_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "BLOCK", groups.LEAF)
+    monkeypatch.setattr(source, "MEBI", 20_000)
     files, each = 40, 40_000
     counts = np.random.default_rng(2).integers(-3000, 5000, files * each).astype(np.int16)
     x = deployments.on_disk(tmp_path, counts, [each] * files, [True] * files, chunk=each)
