@@ -216,7 +216,7 @@ def _facts(steps: Steps, data: da.Array, parts: Pieces, again: bool, name: str) 
     wide, sizes = np.result_type(data.dtype, np.float64), np.diff(parts.cut) * steps.facts
     if parts.table is not None:
         chunks = (tuple(sizes.tolist()), *((n,) for n in parts.table.shape))
-        return graph.from_blocks(name, steps.measured_table, packs, chunks, wide)
+        return graph.from_blocks(name, steps.measured_table, parts, chunks, wide)
     if again:
         data = clone(data, seed=name)  # made twice, so that no sample waits for the end of a long group
     ranges = parts.edges[parts.cut[:-1]], parts.edges[parts.cut[1:]]
