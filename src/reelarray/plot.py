@@ -18,7 +18,7 @@ from .signal.levels import to_decibel
 
 GAP_COLOR = "#e4e4e4"  # grey, which no colour of a spectral colour map is
 _GREY = "#666666"
-_LEFT, _RIGHT, _BOTTOM, _TOP = 86, 132, 62, 40  # pixels around the picture of `save_spectrogram`, for its labels
+_LEFT, _RIGHT, _BOTTOM, _TOP = 86, 142, 62, 40  # pixels around the picture of `save_spectrogram`, for its labels
 _BAR = (22, 20)  # pixels between picture and colour bar, and width of the bar
 
 
@@ -163,7 +163,7 @@ def plot_area(width_px: int = 1600, height_px: int = 700, colorbar: bool = True)
     """(left, top, right, bottom) pixels of the spectrogram inside the picture that `save_spectrogram` makes.
 
     >>> plot_area(1600, 700)
-    (86, 40, 1468, 638)
+    (86, 40, 1458, 638)
     """
     left, top, bottom = _LEFT, _TOP, height_px - _BOTTOM
     right = width_px - (_RIGHT if colorbar else 30)
