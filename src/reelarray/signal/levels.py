@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from ..decibels import Quantity, Scale, is_decibel
 from ..errors import CalibrationError, RecordingError
 from ..recordings import describe
-
-Quantity = Literal["power", "amplitude"]
-
-_SQUARE = re.compile(r"([^\W\d_]+)2|\(([^()]+)\)2")  # "Pa2" and "(m s-1)2", but neither "m s-2" nor "m2 s-2"
 
 
 def decibels(values: np.ndarray, *, one: float, power: bool, floor: float | None) -> np.ndarray:
@@ -42,48 +37,6 @@ def level_dtype(dtype: Any) -> np.dtype:
     if dtype.kind == "f":
         return dtype
     return np.dtype("float32" if dtype == np.complex64 or dtype.itemsize <= 2 else "float64")
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What a level is a level of: `base` are the units of its reference, squared for most powers; `per` of a density.
-
-    >>> Scale.of("Pa2 Hz-1").units(20e-6), Scale.of("V").units(1.0)
-    ('dB re (20 uPa)2 Hz-1', 'dB re 1 V')
-    """
-
-    base: str
-    per: str
-    power: bool
-    squared: bool
-
-    @classmethod
-    def of(cls, units: str, long_name: str = "", quantity: Quantity | None = None) -> Scale:
-        """The scale of values with these units."""
-        per = next((p for p in ("Hz-1", "Hz-0.5") if units == p or units.endswith(f" {p}")), "")
-        stem = units.removesuffix(per).strip() or "1"
-        square = _SQUARE.fullmatch(stem)
-        spectrum = stem == "1" and long_name.startswith("power ")  # full scale squared has the units of full scale
-        power = bool(square) or per == "Hz-1" or spectrum if quantity is None else quantity == "power"
-        base = (square[1] or square[2]) if square and power else stem
-        return cls(base, per, power, squared=power and (square is not None or stem == "1"))
-
-    @property
-    def reference(self) -> float:
-        """1 uPa, or 1 of anything else."""
-        return 1e-6 if self.base == "Pa" and (self.squared or not self.power) else 1.0
-
-    def units(self, reference: float) -> str:
-        """dB re the reference."""
-        value, unit = (reference * 1e6, "uPa") if self.base == "Pa" and reference < 1e-3 else (reference, self.base)
-        text, unit = f"{value:.10g}", "" if unit == "1" else unit
-        if not self.squared:
-            named = f"{text} {unit}"
-        elif text == "1":
-            named = f"1 {unit}2" if unit.isalpha() else f"1 ({unit})2" if unit else "1"
-        else:
-            named = f"({text} {unit})2" if unit else f"({text})2"
-        return " ".join(f"dB re {named} {self.per}".split())
 
 
 def to_decibel(
@@ -117,7 +70,7 @@ def to_decibel(
         given = f"values of dtype {x.dtype}" if isinstance(x, xr.DataArray) else f"a {type(x).__name__}"
         raise RecordingError(f"{given} given; an xarray.DataArray of numbers was expected")
     units, dtype = str(x.attrs.get("units", "1")), level_dtype(x.dtype)
-    if units == "dB" or units.startswith("dB "):
+    if is_decibel(units):
         raise RecordingError(f"units {units!r} were given; powers or amplitudes were expected: these are levels")
     if quantity not in (None, "power", "amplitude"):
         raise RecordingError(f"quantity={quantity!r} was given; 'power' or 'amplitude' was expected")
@@ -128,7 +81,7 @@ def to_decibel(
             f"{x.attrs.get('normalization')!r}); pass scaling='spectrum' for relative levels"
         )
     reference = scale.reference if reference is None else reference
-    one = reference**2 if scale.squared else reference
+    one = scale.one(reference)
     if not reference > 0 or not np.finfo(dtype).tiny < one < np.finfo(dtype).max:
         raise RecordingError(f"reference={reference!r} was given; a number above 0 that {dtype} can hold was expected")
     if floor is not None and not math.isfinite(floor):

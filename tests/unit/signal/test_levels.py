@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import reelarray as ra
-from reelarray.signal.levels import Scale
+from reelarray.decibels import Scale
 
 
 def powers(values: object, units: str, **attrs: object) -> xr.DataArray:
@@ -27,6 +27,8 @@ def powers(values: object, units: str, **attrs: object) -> xr.DataArray:
         ("V2 Hz-1", "", "dB re 1 V2 Hz-1", 3.0103),
         ("(m s-1)2 Hz-1", "", "dB re 1 (m s-1)2 Hz-1", 3.0103),
         ("m s-2", "", "dB re 1 m s-2", 6.0206),
+        ("Pa2 s", "", "dB re 1 uPa2 s", 123.0103),
+        ("V s", "", "dB re 1 V s", 6.0206),
         ("W Hz-1", "", "dB re 1 W Hz-1", 3.0103),
         ("Hz-1", "", "dB re 1 Hz-1", 3.0103),
         ("1", "power spectrum", "dB re 1", 3.0103),
