@@ -27,8 +27,6 @@ ORDER = [
     ["lift", "groups", "gaps"],
     ["signal"],
     ["sinks"],
-    ["picking", "picture_axes"],
-    ["pixels"],
     ["plot"],
     ["progress"],
     ["commands", "cli", "demo"],
@@ -80,6 +78,8 @@ def test_dask_stays_where_graphs_are_made(path):
     names = {name.split(".")[0] for name in imports(path)}
     if module_of(path) not in DASK:
         assert "dask" not in names
+    if module_of(path) == "testing":
+        return  # the kit of formats proves that sources can be sent to workers
     assert not names & {"pickle", "cloudpickle", "yaml", "marshal", "shelve"}, "no format that can run code"
 
 

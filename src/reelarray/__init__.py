@@ -25,8 +25,9 @@ _PUBLIC = {
     "signal.normalize": ("normalize", "remove_mean", "repair_overflow"),
     "sinks.zarr": ("open_zarr", "write_zarr"),
     "sinks.npz": ("write_npz",),
+    "sinks.npzread": ("read_npz",),
     "sinks.audio": ("write_audio",),
-    "plot": ("plot_spectrogram",),
+    "plot": ("plot_spectrogram", "save_spectrogram"),
     "errors": (
         "CalibrationError",
         "ChunkError",
@@ -40,10 +41,13 @@ _PUBLIC = {
     ),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+_MODULES = ("calibration", "catalog", "formats", "sinks", "testing")  # reached as ra.catalog, ra.testing, ...
 __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

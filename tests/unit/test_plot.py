@@ -16,8 +16,8 @@ import reelarray as ra
 from reelarray.clock import SampleClock
 from reelarray.errors import MissingPackage, RecordingError
 from reelarray.graph import read_array
-from reelarray.pixels import PICKED, pixels
 from reelarray.plot import GAP_COLOR, plot_area, plot_spectrogram, save_spectrogram
+from reelarray.plot.pixels import PICKED, pixels
 from reelarray.recordings import label
 from reelarray.source import Format, Header, SourceTable
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .errors import MissingPackage, RecordingError
-from .picture_axes import TimeAxis, duration, label_frequency, label_levels
+from ..errors import MissingPackage, RecordingError
+from ..recordings import clock
+from ..signal.levels import to_decibel
+from .axes import TimeAxis, duration, label_frequency, label_levels
 from .pixels import Reduce, is_decibel, pixels
-from .recordings import clock
-from .signal.levels import to_decibel
 
 GAP_COLOR = "#e4e4e4"  # grey, which no colour of a spectral colour map is
 _GREY = "#666666"
@@ -136,7 +136,7 @@ def save_spectrogram(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from .sinks.atomic import writing
+    from ..sinks.atomic import writing
 
     path = Path(path)
     if path.suffix.lower() != ".png":
@@ -241,7 +241,7 @@ def _title(x: xr.DataArray, made: xr.DataArray) -> str:
 
 
 def _metadata(x: xr.DataArray) -> dict[str, str]:
-    from . import __version__
+    from .. import __version__
 
     attrs = json.dumps({str(k): v for k, v in x.attrs.items()}, default=str, ensure_ascii=True)
     return {"Software": f"reelarray {__version__}", "Title": str(x.name or "spectrogram"), "Description": attrs}

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from .clock import NANOSECONDS, SampleClock
-from .errors import RecordingError
+from ..clock import NANOSECONDS, SampleClock
+from ..errors import RecordingError
+from ..recordings import label, nanoseconds
+from ..timeindex import ClockIndex
 from .picking import only_runs
-from .recordings import label, nanoseconds
-from .timeindex import ClockIndex
 
 Reduce = Literal["mean", "pick"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .recordings import clock
+from ..recordings import clock
 
 _DAY = 86400.0
 _ELAPSED = (
