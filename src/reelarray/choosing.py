@@ -72,14 +72,15 @@ def _fault(anomaly: str, timeless: bool, on_bad: str) -> str | None:
 
 def _cannot_be_used(rows: pd.DataFrame, reason: pd.Series, among: int) -> Exception:
     found = [f"{os.path.basename(str(path))}: {why}" for path, why in zip(rows["path"], reason, strict=True)]
-    advice = ["pass on_bad='skip' to leave them out" if len(rows) < among else "nothing is left to open"]
+    advice = ["on_bad='skip' to leave them out"] if len(rows) < among else []
     if reason.str.startswith(("truncated", "changed")).any():
         advice.append("on_bad='use' for the samples that are there")
     timeless = reason.str.startswith(("no_time", "impossible_date"))
     if timeless.any():
         advice.append("timestamp=, timezone= or start= to say when they start")
     kind = ClockError if timeless.all() else RecordingError
-    return kind(f"{len(rows)} of {among} files cannot be used ({shown(found)}); {', or '.join(advice)}")
+    way_out = f"pass {', or '.join(advice)}" if advice else "nothing is left to open"
+    return kind(f"{len(rows)} of {among} files cannot be used ({shown(found)}); {way_out}")
 
 
 def shown(texts: list[str]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -36,8 +37,6 @@ class Files:
         absolute = bool((start != NAT).all())
         start = start if absolute else np.zeros(len(start), np.int64)
         rate = Fraction(str(rows["exact_rate"].iloc[0]))
-        if tolerance is not None and not tolerance >= 0:
-            raise ClockError(f"tolerance={tolerance!r} was given; seconds, 0 or more, were expected")
         one_sample = -(-NANOSECONDS * rate.denominator // rate.numerator)
         own = NANOSECONDS if not (start % NANOSECONDS).any() else one_sample
         within = own if tolerance is None else round(tolerance * NANOSECONDS)
@@ -48,6 +47,13 @@ class Files:
         numerator = NANOSECONDS * self.rate.denominator
         whole, rest = np.divmod(frames, self.rate.numerator)
         return whole * numerator + (rest * numerator + self.rate.numerator // 2) // self.rate.numerator
+
+    def slack(self, frames: np.ndarray) -> np.ndarray:
+        """ns that the file after one of `frames` may start before its end and still be joined to it.
+
+        Never more than half its duration: its labels would run more than twice too fast, or not at all.
+        """
+        return np.minimum(self.tolerance, self.duration(frames) // 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,49 +72,72 @@ def join_files(files: Files, overlap: str) -> Pieces:
     row, skip, count = np.arange(len(files.start)), np.zeros(len(files.start), np.int64), files.frames.copy()
     start = files.start.copy()
     apart = start[1:] - (start[:-1] + files.duration(count[:-1]))
-    if (apart < -files.tolerance).any():
+    over = apart < -files.slack(count[:-1])
+    if over.any():
         if overlap == "error":
-            raise ClockError(_overlap_text(files, apart))
+            raise ClockError(_overlap_text(files, apart, np.flatnonzero(over)))
         row, skip, count, start = _cut_overlaps(files, first=overlap == "first")
         apart = start[1:] - (start[:-1] + files.duration(count[:-1]))
     joined = np.append(False, np.abs(apart) <= files.tolerance)[: len(row)]
     return Pieces(row, skip, count, start, joined)
 
 
-def _overlap_text(files: Files, apart: np.ndarray) -> str:
-    k = int(np.argmin(apart >= -files.tolerance))
-    others = int((apart < -files.tolerance).sum()) - 1
-    more = f" (and {others} more files overlap)" if others else ""
+def _overlap_text(files: Files, apart: np.ndarray, over: np.ndarray) -> str:
+    k, others = int(over[0]), len(over) - 1
+    more = f" (and {others} more files overlap the one before)" if others else ""
     same = files.start[k] == files.start[k + 1]
     how = "starts at the same time as" if same else f"starts {-apart[k] / NANOSECONDS:.3f} s before the end of"
+    little = -apart[k] <= files.duration(files.frames[k]) // 2
+    join = f"tolerance={math.ceil(-apart[k] / 10**6) / 1000:.3f} to treat them as joined, " if little else ""
     return (
         f"{files.path[k + 1]} {how} {files.path[k]}{more}; pass overlap='first' or 'last' to choose whose samples "
-        f"count, tolerance={-apart[k] / NANOSECONDS:.3f} to treat them as joined, or exclude= one"
+        f"count, {join}or exclude= one"
     )
 
 
+@dataclass(frozen=True)
+class _Span:
+    """`count` frames of file `row`, from frame `skip`, of which the first stands at `start` ns."""
+
+    row: int
+    skip: int
+    count: int
+    start: int
+
+    def end(self, files: Files) -> int:
+        return self.start + int(files.duration(np.array(self.count)))
+
+    def before(self, time: int, files: Files) -> _Span:
+        """What ends at or before a time."""
+        over = max(0, _frames_up(self.end(files) - time, files.rate))
+        return replace(self, count=max(0, self.count - over))
+
+    def after(self, time: int, files: Files) -> _Span:
+        """What begins at or after a time."""
+        skip = min(self.count, max(0, _frames_up(time - self.start, files.rate)))
+        start = self.start + int(files.duration(np.array(skip)))
+        return _Span(self.row, self.skip + skip, self.count - skip, start)
+
+
+def _frames_up(ns: int, rate: Fraction) -> int:
+    return int(-(-ns * rate // NANOSECONDS))
+
+
 def _cut_overlaps(files: Files, *, first: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Keep the samples of the first, or of the last, file wherever files overlap; a file that has none left goes."""
-    kept: list[list[int]] = []  # row, skip, count, start
+    """Keep the samples of the first, or of the last, file wherever files overlap; what only one file has is kept."""
+    kept: list[_Span] = []  # in order of time, without overlaps
     for k, (start, frames) in enumerate(zip(files.start.tolist(), files.frames.tolist(), strict=True)):
-        piece = [k, 0, frames, start]
-        while kept:
-            before = kept[-1]
-            end = before[3] + int(files.duration(np.array(before[2])))
-            if piece[3] - end >= -files.tolerance:
-                break
-            shared = int(-((piece[3] - end) * files.rate // NANOSECONDS))  # samples, rounded up
-            if first:
-                piece[1], piece[2] = shared, piece[2] - shared
-                piece[3] += int(files.duration(np.array(shared)))
-                break
-            if before[2] > shared:
-                before[2] -= shared
-                break
-            kept.pop()
-        if piece[2] > 0:
-            kept.append(piece)
+        new, shared = _Span(k, 0, frames, start), []
+        while kept and start - kept[-1].end(files) < -int(files.slack(np.array(kept[-1].count))):
+            shared.insert(0, kept.pop())
+        if first:
+            pieces = [*shared, new.after(shared[-1].end(files), files) if shared else new]
         else:
-            log.warning("%s lies wholly within %s and is left out", files.path[k], files.path[kept[-1][0]])
-    columns = np.array(kept, np.int64).T
+            end = new.end(files)
+            pieces = [*(s.before(start, files) for s in shared), new, *(s.after(end, files) for s in shared)]
+        kept += [span for span in pieces if span.count]
+    used = {span.row for span in kept}
+    for k in sorted(set(range(len(files.start))) - used):
+        log.warning("%s is left out: other files have all its time, and overlap= prefers them", files.path[k])
+    columns = np.array([(s.row, s.skip, s.count, s.start) for s in kept], np.int64).T
     return columns[0], columns[1], columns[2], columns[3]

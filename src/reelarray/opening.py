@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ import xarray as xr
 
 from . import graph
 from .catalog import position_attrs, scan
+from .catalog.scan import COLUMNS
 from .choosing import OnBad, choose_files, shown
 from .clock import SampleClock
 from .errors import ClockError, RecordingError
@@ -106,7 +108,11 @@ def open_recordings(
     for name, value, allowed in (("overlap", overlap, Overlap), ("on_bad", on_bad, OnBad)):
         if value not in allowed.__args__:  # type: ignore[attr-defined]
             raise RecordingError(f"{name}={value!r} was given; one of {', '.join(allowed.__args__)} was expected")  # type: ignore[attr-defined]
+    if tolerance is not None and (not isinstance(tolerance, int | float) or not tolerance >= 0):
+        raise ClockError(f"tolerance={tolerance!r} was given; seconds, 0 or more, were expected")
     if isinstance(paths, pd.DataFrame):
+        if missing := [name for name in COLUMNS if name not in paths]:
+            raise RecordingError(f"a table without {', '.join(missing)} was given; a catalog from ra.scan was expected")
         if finding:
             raise RecordingError(f"{', '.join(finding)}: a catalog was given, so these belong to ra.scan")
         catalog = paths
@@ -170,9 +176,14 @@ def _bound(time: Any, clock: SampleClock) -> int:
     if clock.absolute:
         return nanoseconds(time)
     try:
+        if not isinstance(time, str | timedelta | np.timedelta64) or str(time).strip().isdigit():
+            raise ValueError("no unit")
         return int(pd.Timedelta(time).as_unit("ns").value)
     except (ValueError, TypeError) as error:
-        raise ClockError(f"{time!r} is not a time since the start ({error}); the start is not known: '90s'") from None
+        raise ClockError(
+            f"{time!r} is not a time since the start ({error}); its start is not known, so that '90s' or "
+            "a timedelta was expected"
+        ) from None
 
 
 def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:

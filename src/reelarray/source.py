@@ -209,7 +209,7 @@ class SourceTable:
         if channels is None:
             return self
         if len(self.shape) != 1:
-            raise RecordingError(f"channel={channels} was asked of frames of shape {self.shape}; they have no channels")
+            raise RecordingError(f"channel={channels} was asked of samples without channels; leave out channel=")
         own = self.channels if isinstance(self.channels, tuple) else tuple(range(self.shape[0]))
         wanted = [channels] if isinstance(channels, int | np.integer) else list(channels)
         bad = [c for c in wanted if not 0 <= c < len(own)]
