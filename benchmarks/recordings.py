@@ -1,0 +1,75 @@
+"""Recordings to measure with: noise and tones, different in every second, as folders of WAV or FLAC files."""
+
+from __future__ import annotations
+
+import tempfile
+import wave
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+RATE = 48000
+START = datetime(2022, 3, 1)
+FILE_SECONDS = 300
+TONES = (441, 3000, 12345)  # Hz, whole numbers: each second of them is the same
+
+
+def samples(count: int, seed: int) -> np.ndarray:
+    """(count,) int16: noise with a few tones."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(RATE) / RATE
+    tones = sum(900 * np.sin(2 * np.pi * f * time) for f in TONES).astype(np.float32)
+    out = np.empty(count, np.int16)
+    for first in range(0, count, RATE):
+        part = out[first : first + RATE]
+        noise = rng.standard_normal(len(part), dtype=np.float32)
+        noise *= 1500
+        noise += tones[: len(part)]
+        part[:] = noise
+    return out
+
+
+def folder(root: Path, seconds: float, suffix: str = "wav") -> str:
+    """A folder with a recording of `seconds`, in files that follow each other; made unless it is there already."""
+    here = root / f"{suffix}-{round(seconds)}s"
+    if not (here / "whole").exists():
+        here.mkdir(parents=True, exist_ok=True)
+        left, number = round(seconds * RATE), 0
+        while left > 0:
+            count = min(left, FILE_SECONDS * RATE)
+            name = START + timedelta(seconds=number * FILE_SECONDS)
+            write(here / f"{name:%Y%m%d_%H%M%S}.{suffix}", samples(count, number))
+            left, number = left - count, number + 1
+        (here / "whole").touch()
+    return str(here)
+
+
+def warm(work: Callable[[str], object], suffix: str = "wav") -> None:
+    """Do the work once on two seconds, so that what it imports and compiles is neither timed nor weighed."""
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as root:
+        work(folder(Path(root), 2.5, suffix))
+
+
+def write(path: Path, counts: np.ndarray, rate: int = RATE) -> None:
+    """One file of 16-bit samples."""
+    if path.suffix == ".wav":
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, rate, 0, "NONE", ""))
+            file.writeframes(counts.astype("<i2").tobytes())
+    else:
+        import soundfile
+
+        soundfile.write(path, counts, rate, subtype="PCM_16")
+
+
+def paths(folder: str, suffix: str = "wav") -> list[str]:
+    return sorted(str(p) for p in Path(folder).glob(f"*.{suffix}"))
+
+
+def read_all(folder: str, dtype: str = "float32", suffix: str = "wav") -> np.ndarray:
+    """All samples of a folder in memory, as a user would have them."""
+    import soundfile
+
+    return np.concatenate([soundfile.read(path, dtype=dtype)[0] for path in paths(folder, suffix)])
