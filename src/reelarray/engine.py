@@ -28,21 +28,18 @@ class TableArray(BackendArray):
         self.dtype = np.dtype(table.dtype)
 
     def __getitem__(self, key: ExplicitIndexer) -> np.ndarray:
+        lengths = zip(key.tuple, self.shape, strict=True)
+        forward = [slice(0, 0) if isinstance(k, slice) and not range(*k.indices(n)) else k for k, n in lengths]
+        key = type(key)(tuple(forward))  # xarray cannot take an empty slice that goes back apart
         return explicit_indexing_adapter(key, self.shape, IndexingSupport.BASIC, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        """Samples of ints and slices that go forward."""
         rows, *rest = key
         if isinstance(rows, slice):
             start, stop, step = rows.indices(self.table.size)
-            if step < 0:  # read forward, then turn
-                last = start + ((stop - start) // step - (not (stop - start) % step)) * step
-                return self._read((slice(last, start + 1, -step), *rest))[::-1] if start > stop else self._empty(rest)
-            values = self.table.read(start, max(start, stop))[::step]
-            return values[(slice(None), *rest)]
+            return self.table.read(start, max(start, stop))[(slice(None, None, step), *rest)]
         return self.table.read(int(rows), int(rows) + 1)[(0, *rest)]
-
-    def _empty(self, rest: list[Any]) -> np.ndarray:
-        return np.empty((0, *self.table.shape), self.dtype)[(slice(None), *rest)]
 
 
 class ReelarrayBackend(BackendEntrypoint):

@@ -127,7 +127,8 @@ def _cut_overlaps(files: Files, *, first: bool) -> tuple[np.ndarray, np.ndarray,
     """Keep the samples of the first, or of the last, file wherever files overlap; what only one file has is kept."""
     kept: list[_Span] = []  # in order of time, without overlaps
     for k, (start, frames) in enumerate(zip(files.start.tolist(), files.frames.tolist(), strict=True)):
-        new, shared = _Span(k, 0, frames, start), []
+        new = _Span(k, 0, frames, start)
+        shared: list[_Span] = []
         while kept and start - kept[-1].end(files) < -int(files.slack(np.array(kept[-1].count))):
             shared.insert(0, kept.pop())
         if first:
