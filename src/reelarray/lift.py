@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray as xr
+from dask._task_spec import Alias, Task
 from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
 
 from . import graph
 from .cells import Cells
@@ -608,7 +611,19 @@ def _trim(a: np.ndarray, b: Any, part: tuple[int, int]) -> np.ndarray:
 
 
 def _shifted(a: da.Array, by: int) -> da.Array:
-    """Block k of the result is block k + by of a; behind the last stand blocks of one row that nobody uses."""
-    by = min(by, a.numblocks[0])
-    filler = da.zeros((by, *a.shape[1:]), chunks=((1,) * by, *a.chunks[1:]), dtype=a.dtype)
-    return da.concatenate([a.blocks[by:], filler]) if by < a.numblocks[0] else filler
+    """Block k of the result is block k + by of a; behind the last stand blocks of one row that nobody uses.
+
+    (Not `da.concatenate`, which leaves empty blocks out, and all later ones would move up.)
+    """
+    count = a.numblocks[0]
+    by = min(by, count)
+    name = f"shifted-{tokenize(a.name, by)}"
+    tasks: dict[Any, Any] = {}
+    for k in range(count):
+        for rest in product(*(range(n) for n in a.numblocks[1:])):
+            key: Any = (name, k, *rest)
+            behind: Any = (a.name, k + by, *rest)
+            shape = (1, *(sizes[b] for sizes, b in zip(a.chunks[1:], rest, strict=True)))
+            tasks[key] = Alias(key, behind) if k + by < count else Task(key, np.zeros, shape, a.dtype)
+    layers = HighLevelGraph.from_collections(name, tasks, dependencies=[a])  # type: ignore[list-item]
+    return da.Array(layers, name, ((*a.chunks[0][by:], *(1,) * by), *a.chunks[1:]), meta=a._meta)
