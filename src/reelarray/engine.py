@@ -16,7 +16,7 @@ from .errors import RecordingError
 from .formats import format_names, get_format
 from .opening import open_recording
 from .recordings import clock, label
-from .source import SourceTable
+from .table import SourceTable
 
 
 class TableArray(BackendArray):

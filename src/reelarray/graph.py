@@ -17,7 +17,7 @@ from dask.blockwise import Blockwise
 from dask.layers import ArrayBlockwiseDep
 
 from .errors import ChunkError
-from .source import SourceTable
+from .table import SourceTable
 
 if dask.config.get("array.query-planning", None):
     raise ChunkError(
@@ -72,16 +72,16 @@ def from_blocks(
 def read_array(table: SourceTable, chunk: int | tuple[int, ...], *, name: str = "read") -> da.Array:
     """All samples of a table as a lazy array (samples, *shape), in chunks of `chunk` samples."""
     if isinstance(chunk, tuple):
-        sizes = np.array(chunk, np.int64)
-        if sizes.sum() != table.size or (sizes < 0).any():
-            raise ChunkError(f"chunks of {sizes.sum()} samples in all were given for {table.size} samples")
+        sizes = chunk
+        if sum(sizes) != table.size or min(sizes, default=0) < 0:
+            raise ChunkError(f"chunks of {sum(sizes)} samples in all were given for {table.size} samples")
     else:
         if chunk < 1:
             raise ChunkError(f"chunks={chunk}: at least one sample a chunk is needed")
         whole, rest = divmod(table.size, chunk)
-        sizes = np.array([chunk] * whole + [rest] * (rest > 0 or not whole), np.int64)
-    edges = np.append(0, np.cumsum(sizes))
-    chunks = (tuple(sizes.tolist()), *((n,) for n in table.shape))
+        sizes = (chunk,) * whole + (rest,) * (rest > 0 or not whole)
+    edges = np.append(0, np.cumsum(np.array(sizes, np.int64)))
+    chunks = (sizes, *((n,) for n in table.shape))
     token = tokenize(table, edges)
     return from_blocks(f"{name}-{token}", _read, TableBlocks(table, edges), chunks, table.dtype)
 
@@ -169,7 +169,7 @@ def _trace_slices(graph: Any, name: str, tasks: dict[Any, Any]) -> tuple[SourceT
 def sources(array: Any) -> list[SourceTable]:
     """All tables that an array is made of, whatever was done to their samples since; none for other arrays.
 
-    Looks through the layers of the graph, also after they were fused; an array that was computed has none left.
+    Looks through the layers of the graph; an array that was computed, persisted or optimised has none left.
     """
     layers = getattr(getattr(array, "dask", None), "layers", {})
     found: dict[int, SourceTable] = {}

@@ -22,7 +22,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from . import graph
 from .recordings import rate
-from .source import MEBI, SourceTable, auto_chunk
+from .table import MEBI, SourceTable, auto_chunk
 from .windows import leaves
 
 LEAF = 2**15  # rows measured at once: in float64 they stay in cache

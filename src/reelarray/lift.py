@@ -25,7 +25,7 @@ from .clock import SampleClock
 from .errors import RecordingError
 from .recordings import clock as clock_of
 from .recordings import label
-from .source import MEBI, MONTH, SourceTable
+from .table import MEBI, MONTH, SourceTable
 from .windows import Run, WindowPlan, Windows, even_blocks, leaves
 
 Kernel = Callable[[np.ndarray, np.ndarray], None]

@@ -21,7 +21,7 @@ from .errors import ClockError, RecordingError
 from .formats import get_format
 from .joining import Files, Overlap, join_files
 from .recordings import label, nanoseconds
-from .source import Kind, SourceTable, auto_chunk, value_dtype
+from .table import Kind, SourceTable, auto_chunk, value_dtype
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from reelarray.clock import SampleClock
 from reelarray.formats import probe
 from reelarray.recordings import label
 from reelarray.sinks import faults
-from reelarray.source import SourceTable
+from reelarray.table import SourceTable
 
 BLOCKS, ROWS, HOP, RATE = 30, 4, 16, 1000
 KILLED = 9

@@ -17,7 +17,7 @@ import reelarray as ra
 from reelarray.engine import ReelarrayBackend
 from reelarray.errors import RecordingError
 from reelarray.recordings import clock as clock_of
-from reelarray.source import SourceTable
+from reelarray.table import SourceTable
 from reelarray.timeindex import ClockIndex
 
 RATE = 1000

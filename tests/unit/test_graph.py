@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import reelarray as ra
 from reelarray import graph
 from reelarray.errors import ChunkError
-from reelarray.source import Kind, SourceTable
+from reelarray.table import Kind, SourceTable
 
 SHARED_TMP = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 

@@ -19,7 +19,8 @@ from reelarray.graph import read_array
 from reelarray.plot import GAP_COLOR, plot_area, plot_spectrogram, save_spectrogram
 from reelarray.plot.pixels import PICKED, pixels
 from reelarray.recordings import label
-from reelarray.source import Format, Header, SourceTable
+from reelarray.source import Format, Header
+from reelarray.table import SourceTable
 
 matplotlib = pytest.importorskip("matplotlib")
 

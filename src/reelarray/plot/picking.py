@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import graph
 from ..lift import Plan, TablePart, Work, _from_sources
-from ..source import MEBI
+from ..table import MEBI
 from ..windows import even_blocks
 
 SPARSE = 4  # below a quarter of the rows, windows of files are made one by one; above, whole blocks cost less

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ChunkError
-from ..source import MEBI
+from ..table import MEBI
 from .journal import Unit
 
 SMALLEST, LARGEST = MEBI, 4 * MEBI  # bytes of a chunk before compression: performance.md section 5

@@ -13,7 +13,7 @@ import xarray as xr
 
 from .. import graph
 from ..errors import RecordingError
-from ..source import GAP, SourceTable
+from ..table import GAP, SourceTable
 from ..timeindex import ClockIndex
 from . import clocktable
 

@@ -15,7 +15,7 @@ import xarray as xr
 from reelarray import formats, graph
 from reelarray.clock import SampleClock
 from reelarray.recordings import clock, label
-from reelarray.source import SourceTable
+from reelarray.table import SourceTable
 
 
 def write_wav(path: Path, counts: np.ndarray, rate: int = 1000) -> str:
