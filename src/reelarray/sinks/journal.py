@@ -99,7 +99,7 @@ class Journal:
         self._file.close()
 
 
-def hold(path: Path) -> BinaryIO:
+def hold(path: Path, store: Path | None = None) -> BinaryIO:
     """Open a file for reading and writing, unbuffered, that nobody else can hold; the lock ends with the process."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -113,8 +113,8 @@ def hold(path: Path) -> BinaryIO:
         except BlockingIOError:
             file.close()
             raise OutputHeld(
-                f"{path.parent.parent} is being written by another process: wait for it or end it, then call again; "
-                "what it has finished is kept"
+                f"{store or path.parent.parent} is being written by another process: wait for it or end it, then call "
+                "again; what it has finished is kept"
             ) from None
         except BaseException:
             file.close()

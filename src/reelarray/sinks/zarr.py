@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import warnings
@@ -22,7 +23,8 @@ from .encode import encoding_of
 from .journal import FOLDER, NAME, read
 from .layout import Layout, Sizes
 from .provenance import identity
-from .store import CLOCK, Skeleton, Store, open_or_create
+from .skeleton import CLOCK, Skeleton
+from .store import Store, open_or_create
 from .units import BlockWriter, write_blocks
 
 _TOKEN = re.compile(r"-[0-9a-f]{32}$")  # xarray names an array after Dask's where it has no name
@@ -243,8 +245,8 @@ def _clock(group: zarr.Group) -> tuple[Any, Mapping[str, Any]]:
     stretches, knots = (np.asarray(group[key][...]) for key in ("stretches", "knots"))  # type: ignore[index]
     source = None
     if "source" in group:
-        names = np.asarray(group["source"][...], object)  # type: ignore[index]
-        source = np.array([str(n) if n else None for n in names], object)
+        text = np.asarray(group["source"][...]).tobytes()  # type: ignore[index]
+        source = np.array(json.loads(text), object)
     return clocktable.from_tables(attrs, stretches, knots, source), attrs["coordinate"]  # type: ignore[return-value,arg-type]
 
 

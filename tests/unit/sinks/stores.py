@@ -12,7 +12,7 @@ from reelarray import graph
 from reelarray.clock import SampleClock
 from reelarray.formats import probe
 from reelarray.recordings import label
-from reelarray.source import SourceTable
+from reelarray.table import SourceTable
 
 START = 1_646_092_800_000_000_000  # 2022-03-01T00:00:00
 RATE = 1000

@@ -106,7 +106,7 @@ def test_plain_xarray_needs_nothing_of_ours(paths, out):
 
 
 def test_the_clock_stands_alone_where_labels_are_too_many(paths, out, monkeypatch):
-    monkeypatch.setattr("reelarray.sinks.store.MOST_LABELS", 100)
+    monkeypatch.setattr("reelarray.sinks.skeleton.MOST_LABELS", 100)
     x = ra.power_spectrum(recorded(paths), every="20ms", nfft=16, hop=16)
     ra.write_zarr(x, out)
     with xr.open_zarr(out) as plain:
