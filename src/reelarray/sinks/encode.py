@@ -74,7 +74,9 @@ def _decibels(x: xr.DataArray) -> Encoding:
             "such as 'Pa2 Hz-1' or 'V2' was expected: write ra.spectrogram(x), or leave encoding= out"
         )
     reference, text = reference_of(units)
+    named = {"long_name": f"{x.attrs['long_name']} level"} if "long_name" in x.attrs else {}  # as ra.to_decibel says
     attrs = {
+        **named,
         "units": text,
         "scale_factor": STEP,
         "_FillValue": MISSING,

@@ -67,6 +67,7 @@ def test_readers_see_levels(tmp_path):
         assert seen.encoding["dtype"] == np.int16
         np.testing.assert_allclose(seen.values, [[0, -327.67], [np.nan, 33.98], [120, -327.67]], rtol=1e-15)
         assert seen.attrs["units"] == "dB re 1 uPa2 Hz-1"
+        assert seen.attrs["long_name"] == ra.to_decibel(x).attrs["long_name"]
         assert seen.attrs["linear_units"] == "Pa2 Hz-1"
         assert seen.attrs["comment"].startswith("north; -327.67 dB stands for")
         again = ra.open_zarr(tmp_path / "a.zarr")
