@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 
 import reelarray as ra
-from reelarray import groups, source
+from reelarray import groups
 from reelarray.recordings import label
 
 LENGTHS, JOINED = [400, 350, 1, 700, 420, 90_000], [False, True, True, False, False, True]
@@ -157,7 +157,9 @@ def test_no_chunking_changes_a_bit(
     function: str, dtype: str, channels: int, sizes: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = deployment(dtype, channels)
-    monkeypatch.setattr(source, "MEBI", 20_000)  # several tasks of the first pass
+    monkeypatch.setattr(
+        groups, "auto_chunk", lambda samples, each, seconds: 80_000 // each
+    )  # several tasks of the first pass
     eager = FUNCTIONS[function](x)
     chunked = deployments.chunked(x, *sizes)
     lazy = FUNCTIONS[function](chunked)
@@ -174,7 +176,7 @@ def test_no_chunking_changes_a_bit(
 def test_read_from_files(tmp_path: Path, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = np.random.default_rng(2).integers(-3000, 5000, sum(LENGTHS)).astype(np.int16)
     x = deployments.on_disk(tmp_path, counts, LENGTHS, JOINED, chunk=20_000)
-    monkeypatch.setattr(source, "MEBI", 20_000)
+    monkeypatch.setattr(groups, "auto_chunk", lambda samples, each, seconds: 80_000 // each)
     eager = FUNCTIONS[function](x.compute())
     lazy = FUNCTIONS[function](x)
     assert lazy.chunks == x.chunks
@@ -188,7 +190,7 @@ def tasks_of(x: xr.DataArray) -> dict:
 
 
 def test_an_hour_asks_for_the_files_of_that_hour_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "MEBI", 20_000)
+    monkeypatch.setattr(groups, "auto_chunk", lambda samples, each, seconds: 80_000 // each)
     files, each = 40, 40_000
     counts = np.random.default_rng(2).integers(-3000, 5000, files * each).astype(np.int16)
     x = deployments.on_disk(tmp_path, counts, [each] * files, [True] * files, chunk=each)
