@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from . import formats
 from .errors import RecordingError
-from .formats import get_format
 from .source import Header, Layout, Source
 
 
@@ -168,7 +168,7 @@ class SourceTable:
     def source(self, row: int) -> Source:
         """The source of one row."""
         kind = self.kinds[self.kind[row]]
-        make = get_format(kind.format).source
+        make = formats.get_format(kind.format).source
         return make(
             str(self.path[row]), int(self.frames[row]), kind.layout, int(self.bytes[row]), int(self.modified[row])
         )
