@@ -15,13 +15,16 @@ SOURCE = Path(reelarray.__file__).parent
 # Each module may import those on lines above its own, and those of its own line that are in its own package.
 ORDER = [
     ["errors"],
-    ["clock", "windows"],
+    ["exact", "windows"],
+    ["clock", "work"],
+    ["stitching"],
     ["timeindex"],
     ["recordings", "cells"],
     ["source"],
     ["formats"],
     ["table", "catalog", "calibration", "decibels"],
     ["graph"],
+    ["ahead"],
     ["choosing", "joining"],
     ["opening"],
     ["engine", "testing"],
@@ -34,7 +37,7 @@ ORDER = [
 ]
 LAZY = {"__init__", "accessor"}  # these find public functions by name when they are asked for
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-DASK = {"graph", "lift", "groups", "gaps", "sinks", "timeindex"}  # timeindex: its token only
+DASK = {"ahead", "graph", "lift", "groups", "gaps", "sinks", "timeindex"}  # timeindex: its token only
 
 
 def module_of(path: Path) -> str:
@@ -89,7 +92,7 @@ def test_windows_imports_nothing_of_ours():
 
 
 def test_kernels_are_free_of_xarray_machinery_in_windows_and_clock():
-    for name in ("clock.py", "windows.py"):
+    for name in ("exact.py", "clock.py", "stitching.py", "windows.py", "work.py"):
         assert not imports(SOURCE / name) & {"xarray", "dask", "pandas"}
 
 

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "catalog": ("scan",),
     "opening": ("open_recording", "open_recordings"),
-    "recordings": ("check_recording", "forget_clock", "join", "rate", "recording", "segments"),
+    "recordings": ("check_recording", "forget_clock", "join", "rate", "recording", "segments", "time_bounds"),
     "gaps": ("fill_gaps",),
     "lift": ("lift_windows",),
     "windows": ("Windows",),

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 _METHODS = {
-    "recordings": ("forget_clock", "rate", "segments"),
+    "recordings": ("forget_clock", "rate", "segments", "time_bounds"),
     "gaps": ("fill_gaps",),
     "signal.spectra": ("power_spectrum", "spectrogram", "stft"),
     "signal.reduce": ("average",),

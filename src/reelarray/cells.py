@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .clock import NANOSECONDS, SampleClock
+from .clock import SampleClock
 from .errors import RecordingError
+from .exact import NANOSECONDS
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from .clock import exact_rate
 from .errors import ClockError, RecordingError
+from .exact import exact_rate
 
 OnBad = Literal["raise", "skip", "use"]
 NEVER = ("unreadable", "no_frames")  # nothing of such a file can be used, whatever the caller wants

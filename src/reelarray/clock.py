@@ -16,7 +16,7 @@ never a knot. That is why slicing and transforming commute, labels included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
@@ -25,75 +25,9 @@ from typing import Any, Literal
 import numpy as np
 
 from .errors import ClockError
+from .exact import NANOSECONDS, exact_rate, ints, lowest, multiply_divide
 
-NANOSECONDS = 10**9
-_SMALL = 3 * 10**9  # below this a product of two remainders fits in int64
-_KNOT_FIELDS = ("position", "length", "time", "period", "since", "source")
-_WIDE = 2**46  # below this three 16-bit limbs do
-
-
-def exact_rate(rate: int | float | str | Fraction) -> Fraction:
-    """Samples a second as an exact ratio; a float becomes the simplest ratio within its last digits.
-
-    >>> exact_rate(48000), exact_rate(48000 / 1.001), exact_rate("1/60")
-    (Fraction(48000, 1), Fraction(48000000, 1001), Fraction(1, 60))
-    """
-    if isinstance(rate, bool) or not isinstance(rate, int | float | str | Fraction | np.integer | np.floating):
-        raise ClockError(f"rate={rate!r} is not a number of samples a second")
-    if isinstance(rate, float | np.floating):
-        if not np.isfinite(rate) or rate <= 0:
-            raise ClockError(f"rate={rate!r}: a finite number of samples a second above 0 was expected")
-        exact = Fraction(float(rate))
-        for limit in (1, 1001, 10**6, 10**9):
-            simple = exact.limit_denominator(limit)
-            if simple > 0 and abs(simple - exact) <= exact * Fraction(1, 10**14):
-                return simple
-        return exact
-    try:
-        exact = Fraction(int(rate) if isinstance(rate, np.integer) else rate)
-    except (ValueError, ZeroDivisionError):
-        raise ClockError(f"rate={rate!r} is not a number of samples a second") from None
-    if exact <= 0:
-        raise ClockError(f"rate={rate!r}: a number of samples a second above 0 was expected")
-    return exact
-
-
-def multiply_divide(value: Any, numerator: Any, denominator: Any) -> tuple[np.ndarray, np.ndarray]:
-    """floor(value * numerator / denominator) and the remainder, exactly, for int64 arrays whose result fits in int64.
-
-    The product itself may need 128 bits: the value is split at the denominator, and the remainder is multiplied in
-    16-bit limbs where one product would overflow.
-
-    >>> int(multiply_divide(10**12, 10**9, 44100)[0])
-    22675736961451247
-    """
-    value, numerator, denominator = (np.asarray(a, np.int64) for a in (value, numerator, denominator))
-    largest = int(denominator.max(initial=1))
-    if largest >= _WIDE:
-        product = value.astype(object) * numerator.astype(object)
-        return np.asarray(product // denominator, np.int64), np.asarray(product % denominator, np.int64)
-    whole, rest = np.divmod(value, denominator)
-    factor, part = np.divmod(numerator, denominator)
-    quotient = whole * numerator + rest * factor
-    if largest < _SMALL:
-        more, remainder = np.divmod(rest * part, denominator)
-        return quotient + more, remainder
-    more = remainder = np.zeros((), np.int64)
-    for shift in (32, 16, 0):
-        carried, remainder = np.divmod((remainder << 16) + ((rest >> shift) & 0xFFFF) * part, denominator)
-        more = (more << 16) + carried
-    return quotient + more, remainder
-
-
-def _lowest(numerator: np.ndarray, denominator: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    common = np.gcd(numerator, denominator)
-    return numerator // common, denominator // common
-
-
-def _ints(values: Any) -> np.ndarray:
-    array = np.array(values, np.int64, ndmin=1)
-    array.setflags(write=False)
-    return array
+KNOT_FIELDS = ("position", "length", "time", "period", "since", "source")
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +128,7 @@ class SampleClock:
             period[before, 0], period[before, 1] = took // common, lengths[before] // common
         start_row = np.cumsum(lengths) - lengths
         heads = np.flatnonzero(~joined)
-        position = _ints(start_row - start_row[heads][np.cumsum(~joined) - 1])
+        position = ints(start_row - start_row[heads][np.cumsum(~joined) - 1])
         clock = cls(
             rate=rate,
             parts=1,
@@ -203,27 +137,28 @@ class SampleClock:
             span=1,
             size=int(lengths.sum()),
             absolute=absolute,
-            first=_ints(start_row[heads]),
-            offset=_ints(np.zeros(len(heads))),
-            knots_from=_ints(np.append(heads, len(starts))),
+            first=ints(start_row[heads]),
+            offset=ints(np.zeros(len(heads))),
+            knots_from=ints(np.append(heads, len(starts))),
             position=position,
-            length=_ints(lengths),
-            time=_ints(starts),
+            length=ints(lengths),
+            time=ints(starts),
             period=period,
             since=position,
             source=names,
         )
-        clock._check_order()
+        clock.check_order()
         return clock
 
-    def _check_order(self) -> None:
+    def check_order(self) -> None:
+        """Raise `ClockError` where a stretch begins before the one before it ends."""
         if len(self.first) > 1:
             begin, end = self.labels(self.first[1:]), self.labels(self.first[1:] - 1)
             if (begin <= end).any():
                 s = int(np.argmax(begin <= end))
                 raise ClockError(
-                    f"stretch {s + 1} starts at {self._text(begin[s])}, before stretch {s} ends at "
-                    f"{self._text(end[s])}: put them in order of time (ra.join does), or where files overlap choose "
+                    f"stretch {s + 1} starts at {self.text(begin[s])}, before stretch {s} ends at "
+                    f"{self.text(end[s])}: put them in order of time (ra.join does), or where files overlap choose "
                     "overlap='first' or 'last'"
                 )
 
@@ -349,7 +284,7 @@ class SampleClock:
         behind = np.minimum(-(-(self.stops - start) // step), count)
         keep = behind > ahead
         stands_alone = self.lead == 0 and self.span == self.step  # then a row still stands for the time to the next
-        return self._with_stretches(
+        return self.with_stretches(
             np.flatnonzero(keep),
             first=ahead[keep],
             offset=(self.offset + (start + ahead * step - self.first) * self.step)[keep],
@@ -363,7 +298,7 @@ class SampleClock:
         rows = np.asarray(rows, np.int64)
         stretch, position = self.positions(rows)
         begins = np.flatnonzero(np.append(True, (np.diff(rows) != 1) | (np.diff(stretch) != 0)))[: len(rows)]
-        return self._with_stretches(stretch[begins], first=begins, offset=position[begins], size=len(rows))
+        return self.with_stretches(stretch[begins], first=begins, offset=position[begins], size=len(rows))
 
     def windows(self, length: int, hop: int, label: Literal["centre", "mean"] = "centre") -> SampleClock:
         """The clock of windows of `length` rows every `hop` rows of each stretch: none spans a gap.
@@ -383,7 +318,7 @@ class SampleClock:
         counts = np.maximum((self.stops - self.first - length) // hop + 1, 0)
         keep = counts > 0
         firsts = np.cumsum(counts) - counts
-        return twice._with_stretches(
+        return twice.with_stretches(
             np.flatnonzero(keep),
             first=firsts[keep],
             offset=(twice.offset - twice.lead + lead)[keep],
@@ -391,9 +326,9 @@ class SampleClock:
             lead=lead,
             span=made_of,
             size=int(counts.sum()),
-        )._reduced()
+        ).reduced()
 
-    def _with_stretches(self, stretch: np.ndarray, **changes: Any) -> SampleClock:
+    def with_stretches(self, stretch: np.ndarray, **changes: Any) -> SampleClock:
         """Some of the stretches, with their new rows, and no more knots than those need."""
         clock = self.replace(**changes)
         stops = np.append(clock.first[1:], clock.size) if len(clock.first) else clock.first
@@ -409,83 +344,20 @@ class SampleClock:
         if np.array_equal(knots, np.arange(len(self.position))):
             knots = slice(None)  # type: ignore[assignment]
         return clock.replace(
-            first=_ints(clock.first),
-            offset=_ints(clock.offset),
-            knots_from=_ints(knots_from),
-            **{name: None if (a := getattr(self, name)) is None else a[knots] for name in _KNOT_FIELDS},
+            first=ints(clock.first),
+            offset=ints(clock.offset),
+            knots_from=ints(knots_from),
+            **{name: None if (a := getattr(self, name)) is None else a[knots] for name in KNOT_FIELDS},
         )
 
-    def filled(self) -> tuple[SampleClock, np.ndarray]:
-        """The clock with rows in its gaps, and for each stretch how many rows now stand before it.
-
-        A gap becomes its length in rows, rounded; the labels of the new rows run linearly across it, all others stay.
-        """
-        if not self.gaps:
-            return self, np.zeros(len(self.first), np.int64)
-        missing, rest = multiply_divide(
-            self._gap_lengths() * 2, self.row_rate.numerator, 2 * NANOSECONDS * self.row_rate.denominator
-        )
-        missing = np.maximum(missing + (rest >= NANOSECONDS * self.row_rate.denominator), 0)
-        return self._bridged(np.ones(self.gaps, bool), missing), np.append(0, missing)
-
-    def joined_within(self, tolerance: int) -> SampleClock:
-        """The same labels, with every gap of at most `tolerance` ns no longer a gap: windows span it."""
-        if not self.gaps:
-            return self
-        return self._bridged(self._gap_lengths() <= tolerance, np.zeros(self.gaps, np.int64))
-
-    def _gap_lengths(self) -> np.ndarray:
-        ahead = self.offset + (self.stops - self.first) * self.step  # the position after each stretch's last row
-        return self._first_labels[1:] - self.times(np.arange(len(self.first)), ahead)[:-1]
-
-    def _bridged(self, joined: np.ndarray, missing: np.ndarray) -> SampleClock:
-        """Stretches s and s + 1 as one where `joined[s]`, with `missing[s]` new rows between them."""
-        if self.parts != 1:
-            return self._in_whole_samples()._bridged(joined, missing)
-        ahead = self.offset + (self.stops - self.first) * self.step
-        between = np.where(joined, ahead[:-1] + missing * self.step - self.offset[1:], 0)
-        moved = np.append(0, np.cumsum(between))
-        alone = np.append(True, ~joined)
-        moved -= moved[
-            np.maximum.accumulate(np.where(alone, np.arange(len(moved)), 0))
-        ]  # each new stretch from its own 0
-        stretch = np.repeat(np.arange(len(self.first)), np.diff(self.knots_from))
-        table = {name: getattr(self, name) for name in _KNOT_FIELDS}
-        table["position"] = table["position"] + moved[stretch]
-        table["since"] = table["since"] + moved[stretch]
-        heads = self.knots_from[1:-1]
-        starts_line = self.offset[1:] + moved[1:]  # from its first row on, a stretch keeps its own line
-        table["since"][heads] = np.where(joined, starts_line, table["since"][heads])
-        some = missing > 0
-        since = ahead[:-1] + moved[:-1]
-        new = {
-            "position": since,
-            "since": since,
-            "length": missing * self.step,
-            "time": self.times(np.arange(len(self.first)), ahead)[:-1],
-            "period": np.stack(_lowest(self._gap_lengths(), np.maximum(missing * self.step, 1)), axis=-1),
-            "source": np.full(len(heads), None),
-        }
-        for name, values in table.items():
-            if values is not None:
-                table[name] = np.insert(values, heads[some], new[name][some], axis=0)
-        rows_before = np.append(0, np.cumsum(missing))
-        knots_before = np.append(0, np.cumsum(some))
-        return self.replace(
-            size=self.size + int(missing.sum()),
-            first=_ints((self.first + rows_before)[alone]),
-            offset=_ints(self.offset[alone]),
-            knots_from=_ints(np.append((self.knots_from[:-1] + knots_before)[alone], len(table["time"]))),
-            **table,
-        )
-
-    def _in_whole_samples(self) -> SampleClock:
+    def in_whole_samples(self) -> SampleClock:
         """The same clock counted in samples `parts` times as short, so that every row stands on a whole one."""
-        period = np.stack(_lowest(self.period[:, 0], self.period[:, 1] * self.parts), axis=-1)
+        period = np.stack(lowest(self.period[:, 0], self.period[:, 1] * self.parts), axis=-1)
         finer = {name: getattr(self, name) * self.parts for name in ("position", "since", "length")}
         return self.replace(rate=self.rate * self.parts, parts=1, period=period, **finer)
 
-    def _reduced(self) -> SampleClock:
+    def reduced(self) -> SampleClock:
+        """The same clock with the fewest parts of a sample."""
         common = int(np.gcd.reduce([self.parts, self.step, self.lead, self.span, *np.unique(self.offset).tolist()]))
         if common == 1:
             return self
@@ -494,63 +366,11 @@ class SampleClock:
             step=self.step // common,
             lead=self.lead // common,
             span=self.span // common,
-            offset=_ints(self.offset // common),
+            offset=ints(self.offset // common),
         )
 
-    @classmethod
-    def concat(cls, clocks: Iterable[SampleClock]) -> SampleClock:
-        """One clock after the other. Rows that go on exactly where the clock before ended are one stretch with it."""
-        clocks = list(clocks)
-        clocks = [c for c in clocks if c.size] or clocks[:1]
-        if len(clocks) == 1:
-            return clocks[0]
-        parts = int(np.lcm.reduce([c.parts for c in clocks]))
-        clocks = [c._in_parts(parts) for c in clocks]
-        head = clocks[0]
-        for other in clocks[1:]:
-            if other.absolute != head.absolute:
-                raise ClockError(
-                    "of one recording the start is known, of another it is not: times since an unknown start cannot "
-                    "follow UTC times; give it one (start= or timestamp= on opening, ra.recording(..., start=))"
-                )
-            for name in ("rate", "step", "lead", "span"):
-                if getattr(other, name) != getattr(head, name):
-                    raise ClockError(
-                        f"clocks with {name} {getattr(head, name)} and {getattr(other, name)} cannot follow each other "
-                        "on one time axis: bring them to one rate first, or keep them apart"
-                    )
-        tables: dict[str, list[np.ndarray]] = {name: [] for name in ("first", "offset", "counts", *_KNOT_FIELDS)}
-        size, carried, previous = 0, 0, clocks[0].slice(0, 0)
-        for clock in clocks:
-            follows = clock._goes_on(previous)
-            goes_on, drop, counts = follows is not None, 0, np.diff(clock.knots_from)
-            moved: dict[str, Any] = {name: getattr(clock, name) for name in _KNOT_FIELDS}
-            if follows is not None:
-                carried, drop = carried + follows[0], follows[1]  # carried to the end of this clock's first stretch
-                for name in ("position", "since"):
-                    moved[name] = moved[name].copy()
-                    moved[name][: counts[0]] += carried
-                counts = counts.copy()
-                tables["counts"][-1] = tables["counts"][-1].copy()
-                tables["counts"][-1][-1] += counts[0] - drop
-            tables["first"].append(clock.first[goes_on:] + size)
-            tables["offset"].append(clock.offset[goes_on:])
-            if len(counts) > goes_on:
-                tables["counts"].append(counts[goes_on:])
-                carried = 0
-            moved["source"] = np.full(len(clock.time), None) if clock.source is None else clock.source
-            for name in _KNOT_FIELDS:
-                tables[name].append(moved[name][drop:])
-            size, previous = size + clock.size, clock
-        merged: dict[str, Any] = {name: np.concatenate(pieces) for name, pieces in tables.items()}
-        merged["knots_from"] = _ints(np.append(0, np.cumsum(merged.pop("counts"))))
-        if all(name is None for name in merged["source"]):
-            merged["source"] = None
-        clock = head.replace(size=size, **merged)
-        clock._check_order()
-        return clock._reduced()
-
-    def _in_parts(self, parts: int) -> SampleClock:
+    def in_parts(self, parts: int) -> SampleClock:
+        """The same clock counted in samples / `parts`, a multiple of its own."""
         factor = parts // self.parts
         if factor == 1:
             return self
@@ -559,36 +379,8 @@ class SampleClock:
             step=self.step * factor,
             lead=self.lead * factor,
             span=self.span * factor,
-            offset=_ints(self.offset * factor),
+            offset=ints(self.offset * factor),
         )
-
-    def _goes_on(self, previous: SampleClock) -> tuple[int, int] | None:
-        """Where I go on exactly where `previous` ends: samples to add to my positions, and how many of my knots it has.
-
-        None where I do not go on.
-        """
-        if not self.size or not previous.size:
-            return None
-        last = len(previous.first) - 1
-        ahead = previous.offset[last] + (previous.size - previous.first[last]) * previous.step
-        shift, rest = divmod(int(ahead - self.offset[0]), self.parts)
-        mine = self.position[0] + shift
-        if rest or self.since[0] != self.position[0]:
-            return None
-        end = len(previous.position)
-        shared = previous.knots_from[last] + np.searchsorted(previous.position[previous.knots_from[last] :], mine)
-        if shared < end:
-            count = int(min(end - shared, self.knots_from[1]))
-            for name in ("position", "time", "period"):
-                add = shift if name == "position" else 0
-                theirs = getattr(previous, name)[shared : shared + count]
-                if not np.array_equal(getattr(self, name)[:count] + add, theirs):
-                    return None
-            return shift, count
-        if mine < previous.position[-1] + previous.length[-1]:
-            return None
-        predicted = previous.times(np.array([last]), np.array([mine * self.parts]))[0]
-        return (shift, 0) if predicted == self.time[0] else None
 
     # ---- being compared and shown ------------------------------------------------------------------------------------
 
@@ -600,14 +392,14 @@ class SampleClock:
         rows = rows[np.append(rows[1:] != rows[:-1], True) & (rows < self.stops[stretch])] if len(rows) else rows
         whole, rest, knot = self._exact(*self.positions(rows)) if len(rows) else (rows, rows, rows)
         below = self.period[knot, 1] * self.parts
-        lines = (whole, *_lowest(rest, below), *_lowest(self.period[knot, 0] * self.step, below))
+        lines = (whole, *lowest(rest, below), *lowest(self.period[knot, 0] * self.step, below))
         if len(rows) < 2:
             return (rows, *lines)
         # Where the line before would be at this row: a line that only goes on is not a new line.
         ahead = self.positions(rows[1:] - 1)[1] + self.step - self.position[knot[:-1]] * self.parts
         expected, left = multiply_divide(ahead, self.period[knot[:-1], 0], below[:-1])
         goes_on = expected + self.time[knot[:-1]] == whole[1:]
-        for mine, theirs in zip(_lowest(left, below[:-1]), lines[1:3], strict=True):
+        for mine, theirs in zip(lowest(left, below[:-1]), lines[1:3], strict=True):
             goes_on &= mine == theirs[1:]
         goes_on &= (lines[3][1:] == lines[3][:-1]) & (lines[4][1:] == lines[4][:-1])
         keep = np.append(True, ~goes_on)
@@ -633,7 +425,8 @@ class SampleClock:
             if name != "source"
         )
 
-    def _text(self, label: Any) -> str:
+    def text(self, label: Any) -> str:
+        """ns as text to show: a UTC time, or seconds since the start."""
         text = str(np.datetime64(int(label), "ns")) if self.absolute else f"{int(label) / NANOSECONDS:.9f}"
         return text.rstrip("0").rstrip(".") + ("" if self.absolute else " s")
 
@@ -641,6 +434,6 @@ class SampleClock:
         if not self.size:
             return f"SampleClock(0 rows, {float(self.row_rate):g} Hz)"
         gaps = f"{self.gaps} gap{'' if self.gaps == 1 else 's'}"
-        low, high = self._text(self.labels(0)), self._text(self.labels(self.size - 1))
+        low, high = self.text(self.labels(0)), self.text(self.labels(self.size - 1))
         table = f"{len(self.time)} segments, {gaps}"
         return f"SampleClock({self.size} rows, {float(self.row_rate):g} Hz, {table}, {low} to {high})"

@@ -185,7 +185,7 @@ def _spectra(x: xr.DataArray, arguments: argparse.Namespace) -> xr.DataArray:
 def _describe_input(x: xr.DataArray, files: int) -> str:
     own = clock(x)
     seconds = float(own.size / own.row_rate)
-    ends = f"{own._text(own.labels(0))} to {own._text(own.labels(own.size - 1))}"
+    ends = f"{own.text(own.labels(0))} to {own.text(own.labels(own.size - 1))}"
     return (
         f"input     {files:,} files, {seconds:,.1f} s at {float(own.row_rate):,.10g} Hz, {own.gaps:,} gaps, {ends}, "
         f"{x.attrs['units'] if x.attrs['units'] != '1' else 'full scale'}"

@@ -12,6 +12,7 @@ from dask.base import tokenize
 from . import graph
 from .errors import ChunkError, RecordingError
 from .recordings import check_recording, clock, label
+from .stitching import fill_clock
 from .timeindex import ClockIndex
 
 LARGEST_BLOCK = 2**31  # bytes
@@ -42,7 +43,7 @@ def fill_gaps(x: xr.DataArray, value: Any = np.nan) -> xr.DataArray:
     x = check_recording(x)
     if not clock(x).gaps:
         return x
-    filled, before = clock(x).filled()
+    filled, before = fill_clock(clock(x))
     if x.dtype.kind in "iu" and not (np.isfinite(value) and value == int(value) and _holds(x.dtype, int(value))):
         raise RecordingError(f"value={value!r} does not fit {x.dtype} samples; pass a whole number, such as 0")
     some = before > 0

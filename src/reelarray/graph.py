@@ -31,10 +31,10 @@ class Pieces(ArrayBlockwiseDep):
 
     def __init__(self, chunks: tuple[tuple[int, ...], ...], piece: Callable[[int], Any], token: str = "") -> None:
         super().__init__(chunks)
-        self.piece, self.token = piece, token or tokenize(chunks, piece)
+        self.piece, self.token = piece, token
 
     def __dask_tokenize__(self) -> object:
-        return type(self).__name__, self.token
+        return type(self).__name__, self.token or tokenize(self.chunks, self.piece)
 
     def __getitem__(self, idx: tuple[int, ...]) -> Any:
         return self.piece(idx[0])

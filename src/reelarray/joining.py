@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from .clock import NANOSECONDS
 from .errors import ClockError
+from .exact import NANOSECONDS
 
 log = logging.getLogger(__name__)
 

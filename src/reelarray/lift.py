@@ -7,19 +7,17 @@ any other Dask array each block is joined by the first rows of the blocks after 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray as xr
-from dask._task_spec import Alias, Task
 from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph
 
 from . import graph
+from .ahead import look_ahead
 from .cells import Cells
 from .clock import SampleClock
 from .errors import RecordingError
@@ -27,227 +25,11 @@ from .recordings import clock as clock_of
 from .recordings import label
 from .table import MEBI, MONTH, SourceTable
 from .windows import Run, WindowPlan, Windows, even_blocks, leaves
+from .work import LEAF, Kernel, Read, Work, cells_block, hops_block, windows_block
 
-Kernel = Callable[[np.ndarray, np.ndarray], None]
-Read = Callable[[int, int], np.ndarray]
-
-BATCH = MEBI  # bytes of frames a kernel sees at once: they stay in cache, and threads rarely wait for each other
-FEWEST = 8  # FFTs run across frames; fewer than 4 at once run half as fast
-PORTION = 2 * MEBI  # samples read at once
-LEAF = 65536  # windows summed one by one; sums of so many are then summed one by one: the order of every mean
 CELL_BLOCK = 64 * MEBI  # samples behind one block of cells: a fraction of a second of work
 LARGEST_BLOCK = 64 * MEBI  # bytes of one block of results
 LARGEST_MEDIAN = 2**31  # bytes of the spectra behind one median
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a task does with its windows: the same for every block, and all that results depend on but the samples."""
-
-    kernel: Kernel
-    windows: Windows
-    shape: tuple[int, ...]
-    dtype: str
-    frames: str
-    taper: np.ndarray | None = None
-    prepare: Callable[[np.ndarray], None] | None = None
-    merge: str | None = None
-    hops: bool = False
-
-    @property
-    def sums(self) -> str:
-        """dtype of sums, wide enough that their order is all that matters."""
-        return "complex128" if np.dtype(self.dtype).kind == "c" else "float64"
-
-    @property
-    def made(self) -> str:
-        """dtype of what a task makes."""
-        return self.sums if self.merge == "sum" else self.dtype
-
-    def result(self, rows: int, trailing: tuple[int, ...], dtype: Any = None) -> np.ndarray:
-        return np.empty((rows, *trailing, *self.shape), self.made if dtype is None else dtype)
-
-
-# ---- inside a task ---------------------------------------------------------------------------------------------------
-
-
-def batches(work: Work, read: Read, runs: Sequence[Run], trailing: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """Frames (windows, *trailing, length) of all runs in order, tapered, in one buffer that is used again and again."""
-    length, hop = work.windows.length, work.windows.hop
-    each = length * int(np.prod(trailing, dtype=np.int64))
-    most = max(FEWEST, BATCH // (each * np.dtype(work.frames).itemsize))
-    most = min(most, sum(run.count for run in runs)) or 1
-    portion = max(most, PORTION // max(1, each // length) // hop)
-    buffer = np.empty((most, *trailing, length), work.frames)
-    filled = 0
-    for run in runs:
-        for first in range(0, run.count, portion):
-            count = min(portion, run.count - first)
-            start = run.start + first * hop
-            wanted = (count - 1) * hop + length
-            frames = _frames(read(start, min(start + wanted, run.stop)), wanted, count, work)
-            done = 0
-            while done < count:
-                some = min(most - filled, count - done)
-                into, these = buffer[filled : filled + some], frames[done : done + some]
-                if work.prepare is not None:
-                    np.copyto(into, these)
-                    work.prepare(into)
-                    these = into
-                if work.taper is None:
-                    if these is not into:
-                        np.copyto(into, these)
-                else:
-                    np.multiply(these, work.taper, out=into)
-                filled, done = filled + some, done + some
-                if filled == most:
-                    yield buffer
-                    filled = 0
-    if filled:
-        yield buffer[:filled]
-
-
-def _frames(samples: np.ndarray, wanted: int, count: int, work: Work) -> np.ndarray:
-    """Samples (n, *trailing) -> a view of frames (count, *trailing, length); only a ragged end is filled up, with 0."""
-    samples = samples.astype(work.frames, copy=False)
-    if len(samples) < wanted:
-        padded = np.zeros((wanted, *samples.shape[1:]), work.frames)
-        padded[: len(samples)] = samples
-        samples = padded
-    if work.windows.length == 1:
-        return samples[:: work.windows.hop][:count, ..., np.newaxis]
-    along = np.ascontiguousarray(np.moveaxis(samples, 0, -1))
-    step = along.strides[-1]
-    return np.lib.stride_tricks.as_strided(
-        along,
-        (count, *along.shape[:-1], work.windows.length),
-        (work.windows.hop * step, *along.strides[:-1], step),
-        writeable=False,
-    )
-
-
-def windows_block(work: Work, read: Read, runs: Sequence[Run], trailing: tuple[int, ...]) -> np.ndarray:
-    """Results of all windows of the runs: (windows, *trailing, *shape)."""
-    out = work.result(sum(run.count for run in runs), trailing)
-    done = 0
-    for batch in batches(work, read, runs, trailing):
-        work.kernel(batch, out[done : done + len(batch)])
-        done += len(batch)
-    return out
-
-
-def hops_block(
-    work: Work, read: Read, runs: Sequence[Run], part: Sequence[int], trailing: tuple[int, ...]
-) -> np.ndarray:
-    """Results of windows that give `hop` rows each, end to end: (rows, *trailing), without the first and last few."""
-    skip, rows = part or (0, 0)
-    out, at = work.result(rows, trailing), -skip
-    for run in runs:
-        left = run.stop - run.start - (work.windows.length - work.windows.hop)
-        for batch in batches(work, read, [run], trailing):
-            made = np.empty((*batch.shape[:-1], work.windows.hop), work.dtype)
-            work.kernel(batch, made)
-            along = np.moveaxis(made, -1, 1).reshape(-1, *trailing)[:left]
-            low, high = max(at, 0), min(at + len(along), rows)
-            out[low:high] = along[low - at : high - at]
-            at, left = at + len(along), left - len(along)
-    return out
-
-
-def cells_block(
-    work: Work, read: Read, runs: Sequence[Run], counts: Sequence[int], trailing: tuple[int, ...]
-) -> np.ndarray:
-    """Results merged by cells of `counts` windows: (cells, *trailing, *shape)."""
-    sums = work.merge == "sum"
-    out = work.result(len(counts), trailing)
-    add = _Median() if work.merge == "median" else Sums(out.shape[1:], work.sums)
-    cell, left = 0, counts[0] if counts else 0
-    rows = None
-    for batch in batches(work, read, runs, trailing):
-        if rows is None:
-            rows = work.result(len(batch), trailing, work.dtype)
-        work.kernel(batch, rows[: len(batch)])
-        done = 0
-        while done < len(batch):
-            some = min(left, len(batch) - done)
-            add(rows[done : done + some])
-            done, left = done + some, left - some
-            if not left:
-                out[cell] = add.finish() if sums or work.merge == "median" else add.finish() / counts[cell]
-                cell += 1
-                left = counts[cell] if cell < len(counts) else 0
-    return out
-
-
-class Sums:
-    """Sums rows one by one in float64, in order: the result cannot depend on how the rows arrived.
-
-    After `LEAF` rows the sum so far is put aside, and the sums put aside are themselves summed one by one, so that a
-    cell may also be summed leaf by leaf in many tasks.
-    """
-
-    def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
-        self.shape, self.rows, self.dtype = shape, 0, dtype
-        self.total: np.ndarray | None = None
-        self.partial = np.zeros(int(np.prod(shape, dtype=np.int64)), dtype)
-        self.buffer = np.zeros((1, self.partial.size), dtype)
-
-    def __call__(self, rows: np.ndarray) -> None:
-        while len(rows):
-            some = min(LEAF - self.rows, len(rows))
-            self._add(rows[:some].reshape(some, -1))
-            rows, self.rows = rows[some:], self.rows + some
-            if self.rows == LEAF:
-                self._put_aside()
-
-    def _add(self, rows: np.ndarray) -> None:
-        if len(self.buffer) <= len(rows):
-            self.buffer = np.empty((len(rows) + 1, self.partial.size), self.dtype)
-        stacked = self.buffer[: len(rows) + 1]
-        stacked[0] = self.partial
-        stacked[1:] = rows
-        if self.partial.size > 1:
-            np.add.reduce(stacked, axis=0, out=self.partial)  # along the first axis NumPy adds row after row
-        else:
-            self.partial[0] = np.add.accumulate(stacked[:, 0])[-1]  # a single column it would add in pairs
-
-    def _put_aside(self) -> None:
-        self.total = self.partial.copy() if self.total is None else self.total + self.partial
-        self.partial[:] = 0
-        self.rows = 0
-
-    def finish(self) -> np.ndarray:
-        if self.rows or self.total is None:
-            self._put_aside()
-        total, self.total = self.total, None
-        return np.reshape(total, self.shape)  # type: ignore[arg-type]
-
-
-class _Median:
-    """Keeps the rows of a cell: their median, over the bias that it has for exponential variables, as Welch's."""
-
-    def __init__(self) -> None:
-        self.rows: list[np.ndarray] = []
-
-    def __call__(self, rows: np.ndarray) -> None:
-        self.rows.append(rows.copy())
-
-    def finish(self) -> np.ndarray:
-        rows, self.rows = np.concatenate(self.rows), []
-        return np.median(rows.astype(np.float64), axis=0) / median_bias(len(rows))
-
-
-def median_bias(count: int) -> float:
-    """Expected median of `count` unit exponential variables: Allen et al. 2012, Phys. Rev. D 85, 122006, appendix B.
-
-    >>> median_bias(1), round(median_bias(3), 6)
-    (1.0, 0.833333)
-    """
-    k = np.arange(2, count, 2)
-    return float(1 + np.sum(1 / (k + 1) - 1 / k))
-
-
-# ---- the graph -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -412,7 +194,7 @@ def _without_ends(clock: SampleClock, rows: int) -> SampleClock:
     """The clock without the first and last rows of each stretch."""
     counts = np.maximum(clock.stops - clock.first - 2 * rows, 0)
     keep = counts > 0
-    return clock._with_stretches(
+    return clock.with_stretches(
         np.flatnonzero(keep),
         first=(np.cumsum(counts) - counts)[keep],
         offset=(clock.offset + rows * clock.step)[keep],
@@ -444,7 +226,7 @@ def lift_data(
         return _from_any_array(work, data, Plan(plan, np.zeros(1), ranges, work.hops), name)
     rows = block or block_rows(work, plan, ranges, trailing, float(clock.size / clock.row_rate))
     edges = even_blocks(size, rows)
-    return _from_sources(work, table, Plan(plan, edges, ranges, work.hops), name)
+    return from_sources(work, table, Plan(plan, edges, ranges, work.hops), name)
 
 
 def block_rows(work: Work, plan: WindowPlan, ranges: Any, trailing: tuple[int, ...], seconds: float) -> int:
@@ -462,7 +244,7 @@ def block_rows(work: Work, plan: WindowPlan, ranges: Any, trailing: tuple[int, .
     return 1 << (int(rows).bit_length() - 1)
 
 
-def _from_sources(work: Work, table: SourceTable, plan: Plan, name: str) -> da.Array:
+def from_sources(work: Work, table: SourceTable, plan: Plan, name: str) -> da.Array:
     sizes = np.diff(plan.edges) if len(plan.edges) > 1 else np.zeros(1, np.int64)
     if len(plan.edges) == 1:
         plan = replace(plan, edges=np.zeros(2, np.int64))
@@ -492,7 +274,7 @@ def _leaf_by_leaf(
     end = np.concatenate([edges[1:] for edges in fine])
     summing = Work(**{**work.__dict__, "merge": "sum"})
     if table is not None:
-        sums = _from_sources(summing, table, Plan(plan, np.arange(len(begin) + 1), (begin, end)), f"{name}-sum")
+        sums = from_sources(summing, table, Plan(plan, np.arange(len(begin) + 1), (begin, end)), f"{name}-sum")
     else:
         sums = _from_any_array(summing, data, Plan(plan, np.zeros(1), (begin, end)), f"{name}-sum")
     sums = sums.rechunk({0: tuple(int(c[0]) for c in counts), **dict.fromkeys(range(1, sums.ndim), -1)})
@@ -524,9 +306,6 @@ def _mean_of_sums(sums: np.ndarray, windows: int, to: str) -> np.ndarray:
     return (total / windows).astype(to)[np.newaxis]
 
 
-# ---- any other Dask array --------------------------------------------------------------------------------------------
-
-
 def _from_any_array(work: Work, data: da.Array, plan: Plan, name: str) -> da.Array:
     """Blocks follow the input's: each makes the windows (or cells) that begin in it, and looks ahead for their rest."""
     edges = np.append(0, np.cumsum(data.chunks[0]))
@@ -539,7 +318,7 @@ def _from_any_array(work: Work, data: da.Array, plan: Plan, name: str) -> da.Arr
     plan = replace(plan, edges=owned)
     needs = [runs[-1].stop if (runs := plan.part(k)[0]) else 0 for k in range(len(edges) - 1)]
     halo = int(np.maximum(np.array(needs, np.int64) - edges[1:], 0).max(initial=0))
-    ahead = _look_ahead(data, halo, name)
+    ahead = look_ahead(data, halo, name)
     axes = tuple(range(data.ndim))
     new = {data.ndim + k: n for k, n in enumerate(work.shape)}
     sizes = tuple(np.diff(owned).tolist())
@@ -563,67 +342,3 @@ def _from_any_array(work: Work, data: da.Array, plan: Plan, name: str) -> da.Arr
         align_arrays=False,
         work=work,
     )
-
-
-def _look_ahead(data: da.Array, halo: int, name: str) -> da.Array | None:
-    """For each block the `halo` rows after it, in as many doublings as there are blocks to look across."""
-    sizes = np.array(data.chunks[0], np.int64)
-    if not halo or len(sizes) < 2:
-        return None
-    have = np.minimum(sizes, halo)
-    heads = _trimmed(data, None, [(int(n), 0) for n in have], f"{name}-head")
-    after = np.append(np.cumsum(sizes[::-1])[::-1], 0)
-    reach = 1
-    while (have < np.minimum(halo, after[:-1])).any():
-        further = np.append(have[reach:], np.zeros(reach, np.int64))
-        more = np.minimum(further, halo - have)
-        parts = [(int(a), int(b)) for a, b in zip(have, more, strict=True)]
-        heads = _trimmed(heads, _shifted(heads, reach), parts, f"{name}-head")
-        have, reach = have + more, reach * 2
-    return _trimmed(_shifted(heads, 1), None, [(int(n), 0) for n in np.append(have[1:], 0)], f"{name}-ahead", only=True)
-
-
-def _trimmed(a: da.Array, b: da.Array | None, parts: list[tuple[int, int]], name: str, only: bool = False) -> da.Array:
-    """The first rows of each block of a, then the first rows of the same block of b."""
-    if only and all(n == size for (n, _), size in zip(parts[:-1], a.chunks[0][:-1], strict=True)) and parts[-1][0]:
-        return a
-    axes = tuple(range(a.ndim))
-    sizes = tuple(sum(p) for p in parts)
-    pieces = graph.Pieces((sizes,), parts.__getitem__)
-    return da.blockwise(
-        _trim,
-        axes,
-        a,
-        axes,
-        *((None, None) if b is None else (b, axes)),
-        pieces,
-        axes[:1],
-        name=f"{name}-{tokenize(a.name, None if b is None else b.name, parts)}",
-        dtype=a.dtype,
-        meta=np.empty((0,) * a.ndim, a.dtype),
-        adjust_chunks={0: sizes},
-        align_arrays=False,
-    )
-
-
-def _trim(a: np.ndarray, b: Any, part: tuple[int, int]) -> np.ndarray:
-    return a[: part[0]] if b is None else np.concatenate([a[: part[0]], b[: part[1]]])
-
-
-def _shifted(a: da.Array, by: int) -> da.Array:
-    """Block k of the result is block k + by of a; behind the last stand blocks of one row that nobody uses.
-
-    (Not `da.concatenate`, which leaves empty blocks out, and all later ones would move up.)
-    """
-    count = a.numblocks[0]
-    by = min(by, count)
-    name = f"shifted-{tokenize(a.name, by)}"
-    tasks: dict[Any, Any] = {}
-    for k in range(count):
-        for rest in product(*(range(n) for n in a.numblocks[1:])):
-            key: Any = (name, k, *rest)
-            behind: Any = (a.name, k + by, *rest)
-            shape = (1, *(sizes[b] for sizes, b in zip(a.chunks[1:], rest, strict=True)))
-            tasks[key] = Alias(key, behind) if k + by < count else Task(key, np.zeros, shape, a.dtype)
-    layers = HighLevelGraph.from_collections(name, tasks, dependencies=[a])  # type: ignore[list-item]
-    return da.Array(layers, name, ((*a.chunks[0][by:], *(1,) * by), *a.chunks[1:]), meta=a._meta)

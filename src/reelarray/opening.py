@@ -147,8 +147,8 @@ def open_recordings(
     high = clock.size if end is None else int(clock.count_until(_bound(end, clock) - 1))
     if (begin is not None or end is not None) and low >= high:
         raise RecordingError(
-            f"no sample lies in [{begin}, {end}): the recording runs from {clock._text(clock.labels(0))} to "
-            f"{clock._text(clock.labels(clock.size - 1))}, with {clock.gaps} gaps"
+            f"no sample lies in [{begin}, {end}): the recording runs from {clock.text(clock.labels(0))} to "
+            f"{clock.text(clock.labels(clock.size - 1))}, with {clock.gaps} gaps"
         )
     if (low, high) != (0, clock.size):
         clock, table = clock.slice(low, high), table.select(low, high)

@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .clock import NANOSECONDS, SampleClock, exact_rate
+from .clock import SampleClock
 from .errors import ClockError, RecordingError
+from .exact import NANOSECONDS, exact_rate
+from .stitching import concat_clocks, join_within
 from .timeindex import ClockIndex
+from .timeindex import time_bounds as bounds_of
 
 
 def recording(
@@ -178,6 +181,22 @@ def segments(x: xr.DataArray) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+def time_bounds(x: xr.DataArray) -> xr.DataArray:
+    """First instant, and first instant after, of what each row is made of: (time, ...) -> (time, bound).
+
+    For averages these are the edges of their wall-clock bins, for spectra those of their windows. Stores keep them as
+    the CF bounds `time_bounds`; in memory they are no coordinate, because xarray cannot transpose or broadcast arrays
+    whose coordinates have a dimension that the array has not.
+
+    >>> from reelarray import average
+    >>> x = recording([1.0, 3.0, 5.0, 7.0], rate=1, start="2022-03-01T00:00:02", units="V")
+    >>> time_bounds(average(x, every="4s"))[0].values.astype("datetime64[s]").astype(str).tolist()
+    ['2022-03-01T00:00:00', '2022-03-01T00:00:04']
+    """
+    own = clock(x)
+    return xr.DataArray(bounds_of(own), dims=("time", "bound"), coords={"time": x["time"]}, name="time_bounds")
+
+
 def join(recordings: Sequence[xr.DataArray], *, tolerance: Any = 0.0) -> xr.DataArray:
     """One long recording of many, in time order, with the gaps between them: any number, no copy of a label.
 
@@ -209,9 +228,9 @@ def join(recordings: Sequence[xr.DataArray], *, tolerance: Any = 0.0) -> xr.Data
                 raise RecordingError(f"coordinate {name!r} differs: {coord.values} and {other.coords[name].values}")
     arrays = [x for x in arrays if x.sizes["time"]] or arrays[:1]
     arrays.sort(key=lambda x: int(clock(x).labels(0)) if x.sizes["time"] else 0)
-    merged = SampleClock.concat([clock(x) for x in arrays])
+    merged = concat_clocks([clock(x) for x in arrays])
     if tolerance:
-        merged = merged.joined_within(round(float(tolerance) * NANOSECONDS))
+        merged = join_within(merged, round(float(tolerance) * NANOSECONDS))
     variable = xr.Variable.concat([x.variable for x in arrays], "time")
     coords = {n: c.variable for n, c in head.coords.items() if "time" not in c.dims}
     return label(variable.data, merged, dims=head.dims[1:], coords=coords, attrs=head.attrs, name=head.name)

@@ -17,6 +17,7 @@ from xarray.core.indexing import BasicIndexer, IndexingAdapter, IndexSelResult, 
 
 from .clock import SampleClock
 from .errors import ClockError
+from .stitching import concat_clocks
 
 MOST_LABELS = 2**28  # 2 GiB of int64: what a laptop can hold without noticing that it should not have been asked
 FEW = 2**10  # labels that are looked at one by one
@@ -213,7 +214,7 @@ class ClockIndex(Index):
     def concat(cls, indexes: Sequence[Any], dim: Hashable, positions: Any = None) -> Any:
         if positions is not None or not all(isinstance(i, ClockIndex) for i in indexes):
             return PandasIndex(pd.DatetimeIndex(np.concatenate([i.to_pandas_index() for i in indexes])), dim)
-        return indexes[0]._with(SampleClock.concat([i.clock for i in indexes]))
+        return indexes[0]._with(concat_clocks([i.clock for i in indexes]))
 
     def to_pandas_index(self) -> pd.Index:
         return pd.Index(materialise(self.clock), name=self.name)
@@ -374,13 +375,13 @@ class ClockIndex(Index):
         return values.astype(dtype_of(self.clock)).astype(np.int64).ravel()
 
     def _text(self, time: Any) -> str:
-        return self.clock._text(time)
+        return self.clock.text(time)
 
     def _covered(self) -> str:
         clock = self.clock
         if not clock.size:
             return "the recording is empty"
-        ends = f"{clock._text(clock.labels(0))} to {clock._text(clock.labels(clock.size - 1))}"
+        ends = f"{clock.text(clock.labels(0))} to {clock.text(clock.labels(clock.size - 1))}"
         return f"the recording runs from {ends} with {clock.gaps} gap{'' if clock.gaps == 1 else 's'}"
 
     # ---- alignment ---------------------------------------------------------------------------------------------------

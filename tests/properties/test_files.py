@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.io import wavfile
 
 import reelarray as ra
-from reelarray import graph
+from reelarray import graph, lift, work
 from reelarray.errors import RecordingError
 
 RATE = 1000
@@ -145,6 +145,24 @@ def test_a_cluster_gives_the_same_bits(files, memory):
             assert lazy.chunks is not None, transform
             identical(lazy.compute(), function(memory, None))
             identical(lazy.persist().compute(), function(memory, None))
+
+
+@pytest.mark.parametrize(("leaf", "task"), [(64, 64), (64, 640), (100, 10_000)])
+@pytest.mark.parametrize("every", ["900ms", "2s", "10s"])
+def test_cells_of_many_tasks_are_those_of_one(files, memory, leaf, task, every, monkeypatch):
+    """Means of cells that are too long for one task, with such tasks made small."""
+    for module in (lift, work):  # both hold it
+        monkeypatch.setattr(module, "LEAF", leaf)
+    monkeypatch.setattr(lift, "CELL_BLOCK", task)
+    for function in (
+        lambda x: ra.average(x, every=every),
+        lambda x: ra.power_spectrum(x, nfft=16, hop=4, every=every),
+        lambda x: ra.average(ra.spectrogram(x, nfft=16, hop=4), every=every),
+    ):
+        expected = function(memory)
+        with dask.config.set(scheduler="sync"):
+            identical(function(opened(files)).compute(), expected)
+            identical(function(memory.chunk(time=77)).compute(), expected)
 
 
 @pytest.mark.parametrize("transform", ["spectrogram", "power_spectrum", "average of rows"])

@@ -17,6 +17,7 @@ from reelarray.clock import SampleClock
 from reelarray.errors import ChunkError, RecordingError
 from reelarray.recordings import clock as clock_of
 from reelarray.recordings import label
+from reelarray.stitching import fill_clock
 
 START = 1_646_092_800 * 10**9
 
@@ -171,7 +172,7 @@ def test_filling_many_gaps_of_a_year_makes_one_layer_and_few_bytes():
     size = 8760
     starts = START + np.arange(size) * 3600 * 10**9
     clock = SampleClock.of_segments(starts, np.full(size, 3590 * 48000), 48000)
-    filled, before = clock.filled()
+    filled, before = fill_clock(clock)
     assert filled.size == 8759 * 3600 * 48000 + 3590 * 48000
     assert before.sum() == 8759 * 10 * 48000
     rows = np.array([3590 * 48000 - 1, 3590 * 48000, 3600 * 48000 - 1, 3600 * 48000])

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from .. import graph
-from ..lift import Plan, TablePart, Work, _from_sources
+from ..lift import Plan, TablePart, from_sources
 from ..table import MEBI
 from ..windows import even_blocks
+from ..work import Work
 
 SPARSE = 4  # below a quarter of the rows, windows of files are made one by one; above, whole blocks cost less
 
@@ -47,7 +48,7 @@ def _made_of(work: Work, plan: Plan, part: TablePart, before: int, rows: np.ndar
         ranges = plan.cells[0][rows], plan.cells[1][rows]
     each = int((ranges[1] - ranges[0]).max(initial=1)) * max(work.windows.length, work.windows.hop)
     edges = even_blocks(len(rows), max(1, MEBI // each))
-    return _from_sources(work, part.table, Plan(plan.windows, edges, ranges), "pick")
+    return from_sources(work, part.table, Plan(plan.windows, edges, ranges), "pick")
 
 
 def _windows_of_files(data: Any) -> tuple[Work, Plan, TablePart, int] | None:

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from ..clock import NANOSECONDS, SampleClock
+from ..clock import SampleClock
 from ..errors import RecordingError
+from ..exact import NANOSECONDS
 from ..recordings import label, nanoseconds
 from ..timeindex import ClockIndex
 from .picking import only_runs

@@ -13,8 +13,9 @@ import pandas as pd
 import xarray as xr
 
 from ..cells import parse_every
-from ..clock import NANOSECONDS, SampleClock
+from ..clock import SampleClock
 from ..errors import RecordingError
+from ..exact import NANOSECONDS
 from ..recordings import check_recording
 from ..recordings import clock as clock_of
 from .atomic import writing

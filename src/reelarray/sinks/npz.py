@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 
 from .. import __version__, graph
-from ..clock import NANOSECONDS, SampleClock
+from ..clock import SampleClock
 from ..errors import RecordingError
+from ..exact import NANOSECONDS
 from ..recordings import clock as clock_of
 from ..signal.levels import to_decibel
 from ..timeindex import ClockIndex

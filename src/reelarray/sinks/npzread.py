@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..clock import NANOSECONDS, SampleClock, exact_rate
+from ..clock import SampleClock
 from ..errors import FormatError
+from ..exact import NANOSECONDS, exact_rate
 from ..recordings import label, nanoseconds
 from . import clocktable
 from .npz import VERSION
