@@ -37,7 +37,7 @@ def average(
     x : a recording: samples, a spectrogram, ...
     every : a span such as "60s": rows belong to the bin floor(t / every), since 1970 in UTC, that holds the *first
         sample* they are made of (for a spectrogram the start of the window, not its centre). A bin is labelled at its
-        start and bounded by `time_bounds`; a bin without rows makes no row but a gap in the clock, which
+        start, its edges are `time_bounds`; a bin without rows makes no row but a gap in the clock, which
         `fill_gaps` can fill. Or a whole number: that many consecutive rows of a stretch, labelled at the mean of
         their times; groups do not span gaps, and rows left over at the end of a stretch make no group.
     min_fraction : leave out bins with less than this fraction of their span in real samples
