@@ -343,7 +343,7 @@ def power_spectrum(
     cells = everything(windows) if span is None else wall_clock(windows, span, min_fraction)
     out = _powers(x, s, scaling, detrend, dtype, block, name="power_spectrum", cells=cells, merge=average)
     out = with_cells(out, cells, average, every)
-    return out if span is not None else out.isel(time=0).drop_vars(["time", "time_bounds"], errors="ignore")
+    return out if span is not None else out.isel(time=0).drop_vars("time", errors="ignore")
 
 
 def _powers(
