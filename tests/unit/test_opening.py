@@ -188,6 +188,16 @@ def test_files_of_different_widths_of_one_rate_are_one_recording(tmp_path):
     assert opened(tmp_path).values.tobytes() == values(np.concatenate([noise(0), noise(1)])).tobytes()
 
 
+def test_calibrated_values_are_counts_times_scale_times_factor_each_rounded_once(tmp_path):
+    counts = deployment(tmp_path).ravel()
+    x = opened(tmp_path, sensitivity=-170.0, gain_db=20.0, peak_voltage=2.0)
+    # volts at full scale, over ten for the gain, over volts per micropascal: 10^(-170 / 20)
+    factor = 2.0 / 10 / 10 ** (-170 / 20) * 1e-6
+    assert x.attrs["units"] == "Pa"
+    np.testing.assert_allclose(x.values, counts * 2.0**-15 * factor, rtol=3e-7)
+    assert x.values.tobytes() == (values(counts) * np.float32(factor)).tobytes()
+
+
 # ---- channels --------------------------------------------------------------------------------------------------------
 
 

@@ -387,6 +387,7 @@ UTC = datetime.UTC
 PARIS = datetime.timezone(datetime.timedelta(hours=1))
 TIMES = [
     "2022-03-01T00:00:05", "2022-03-01T00:00:05.25", "2022-03-01T00:00:05.250", "2022-03-01T00:00:05.3",
+    "2022-03-01T00:00:05.125",
     "2022-03-01T00:00:05.250000000", "2022-03-01T00:00:05.250000001", "2022-03-01T00", "2022-03-01 00:01", "2022-03-01",
     "2022-03", "2022", "20220301", "Mar 1 2022", "2021", "2023-01-01", "2022-02-28", "2022-03-01T00:00:30",
     np.datetime64("2022-03-01T00:00:05"), np.datetime64("2022-03-01T00:00:05.250"), np.datetime64("2022-03-01"),
@@ -395,7 +396,7 @@ TIMES = [
     datetime.datetime(2022, 3, 1, 0, 0, 5), datetime.datetime(2022, 3, 1, 0, 0, 5, 1),
 ]  # fmt: skip
 ELAPSED = [
-    "5s", "5.25s", "5250ms", "5.3s", "0 days 00:00:05", "1 min", "00:01:10", "1 day", "30s",
+    "5s", "5.25s", "5.125s", "5250ms", "5.3s", "0 days 00:00:05", "1 min", "00:01:10", "1 day", "30s",
     np.timedelta64(5, "s"), np.timedelta64(5250, "ms"), np.timedelta64(5300, "ms"), np.timedelta64(5250000000, "ns"),
     pd.Timedelta("5.25s"), datetime.timedelta(seconds=5), datetime.timedelta(milliseconds=5300),
 ]  # fmt: skip
@@ -520,6 +521,13 @@ def test_a_partial_string_reaches_the_last_nanosecond_of_its_period():
     ours, plain = pair(SampleClock.of_segments([START + 999_999_500], [4], 10**9))
     assert ours.sel(time="2022-03-01T00:00:00").sizes["time"] == 4
     assert_same(ours.sel(time=slice(None, "2022-03-01T00:00")), plain.sel(time=slice(None, "2022-03-01T00:00")))
+
+
+def test_the_nearest_of_two_samples_as_near_is_the_later_as_in_pandas():
+    ours, plain = pair(deployment())
+    middle = np.datetime64("2022-03-01T00:00:05.125")
+    assert ours.sel(time=middle, method="nearest").item() == plain.sel(time=middle, method="nearest").item()
+    assert ours.sel(time=middle, method="nearest")["time"].values == np.datetime64("2022-03-01T00:00:05.25")
 
 
 def test_a_second_without_samples_inside_a_gap_is_empty_and_outside_an_error():
