@@ -47,7 +47,7 @@ def _trimmed(a: da.Array, b: da.Array | None, parts: list[tuple[int, int]], name
         *((None, None) if b is None else (b, axes)),
         pieces,
         axes[:1],
-        name=f"{name}-{tokenize(a.name, None if b is None else b.name, parts)}",
+        name=f"{name}-{tokenize(a.name, None if b is None else b.name, np.array(parts))}",
         dtype=a.dtype,
         meta=np.empty((0,) * a.ndim, a.dtype),
         adjust_chunks={0: sizes},

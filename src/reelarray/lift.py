@@ -272,9 +272,11 @@ def _leaf_by_leaf(
     fine, counts = zip(*(leaves(np.array(r), LEAF) for r in zip(*ranges, strict=True)), strict=True)
     begin = np.concatenate([edges[:-1] for edges in fine])
     end = np.concatenate([edges[1:] for edges in fine])
+    each = max(1, CELL_BLOCK // (LEAF * work.windows.hop))  # leaves of one task, which never makes those of two cells
+    blocks, _ = leaves(np.append(0, np.cumsum(counts)), each)
     summing = Work(**{**work.__dict__, "merge": "sum"})
     if table is not None:
-        sums = from_sources(summing, table, Plan(plan, np.arange(len(begin) + 1), (begin, end)), f"{name}-sum")
+        sums = from_sources(summing, table, Plan(plan, blocks, (begin, end)), f"{name}-sum")
     else:
         sums = _from_any_array(summing, data, Plan(plan, np.zeros(1), (begin, end)), f"{name}-sum")
     sums = sums.rechunk({0: tuple(int(c[0]) for c in counts), **dict.fromkeys(range(1, sums.ndim), -1)})
