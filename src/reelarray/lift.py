@@ -7,6 +7,7 @@ any other Dask array each block is joined by the first rows of the blocks after 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,7 +92,19 @@ def _block(work: Work, read: Read, runs: Sequence[Run], counts: Sequence[int], t
 
 def _from_table(part: tuple[SourceTable, int, list[Run], list[int]], work: Work) -> np.ndarray:
     table, base, runs, counts = part
+    work, table = _on_counts(work, table)
     return _block(work, lambda a, b: table.read(a - base, b - base), runs, counts, table.shape)
+
+
+def _on_counts(work: Work, table: SourceTable) -> tuple[Work, SourceTable]:
+    """The same work on counts as they are stored: values are made in the frames, while these are in cache."""
+    stored = table.stored() if np.dtype(work.frames) == np.dtype(table.dtype) else None
+    if stored is None:
+        return work, table
+    counts, factors = stored
+    if work.taper is not None and all(math.frexp(factor)[0] == 0.5 for factor in factors):  # powers of two: exact
+        return replace(work, taper=work.taper * math.prod(factors)), counts
+    return replace(work, factors=factors), counts
 
 
 def _from_rows(own: np.ndarray, ahead: Any, part: tuple[int, list[Run], list[int]], work: Work) -> np.ndarray:

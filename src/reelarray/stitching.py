@@ -52,8 +52,9 @@ def _bridged(clock: SampleClock, joined: np.ndarray, missing: np.ndarray) -> Sam
     table["position"] = table["position"] + moved[stretch]
     table["since"] = table["since"] + moved[stretch]
     heads = clock.knots_from[1:-1]
-    starts_line = clock.offset[1:] + moved[1:]  # from its first row on, a stretch keeps its own line
-    table["since"][heads] = np.where(joined, starts_line, table["since"][heads])
+    # From its first row on, a stretch keeps its own lines; knots before that row rule nothing any more.
+    begins = np.append(0, np.where(joined, clock.offset[1:] + moved[1:], 0))
+    table["since"] = np.maximum(table["since"], begins[stretch])
     some = missing > 0
     since = ahead[:-1] + moved[:-1]
     new = {

@@ -192,6 +192,18 @@ class SourceTable:
             row += 1
         return np.empty((0, *self.shape), self.dtype) if out is None else out
 
+    def stored(self) -> tuple[SourceTable, tuple[float, ...]] | None:
+        """The counts alone, and the factors that make values of them in turn; None where it takes more than factors."""
+        kinds = {self.kinds[k] if k != GAP else None for k in np.unique(self.kind).tolist()}
+        ways = {(kind.dtype, kind.scale, kind.offset) for kind in kinds if kind is not None}
+        if not self.calibrated or None in kinds or len(ways) != 1:
+            return None
+        ((dtype, scale, offset),) = ways
+        if offset or np.dtype(dtype).kind not in "iuf" or np.dtype(self.dtype).kind != "f":
+            return None
+        factors = tuple(factor for factor in (scale, *self.gains) if factor != 1.0)
+        return replace(self, calibrated=False, dtype=dtype, gains=()), factors
+
     def _values(self, row: int, start: int, stop: int) -> np.ndarray:
         if self.kind[row] == GAP:
             return np.full((stop - start, *self.shape), self.fill, self.dtype)

@@ -15,7 +15,7 @@ Read = Callable[[int, int], np.ndarray]
 
 BATCH = 2**20  # bytes of frames a kernel sees at once: they stay in cache, and threads rarely wait for each other
 FEWEST = 8  # FFTs run across frames; fewer than 4 at once run half as fast
-PORTION = 2 * 2**20  # samples read at once
+PORTION = 2**20  # samples read at once
 LEAF = 65536  # windows summed one by one; sums of so many are then summed one by one: the order of every mean
 
 
@@ -32,6 +32,7 @@ class Work:
     prepare: Callable[[np.ndarray], None] | None = None
     merge: str | None = None
     hops: bool = False
+    factors: tuple[float, ...] = ()
 
     @property
     def sums(self) -> str:
@@ -65,16 +66,14 @@ def batches(work: Work, read: Read, runs: Sequence[Run], trailing: tuple[int, ..
             done = 0
             while done < count:
                 some = min(most - filled, count - done)
-                into, these = buffer[filled : filled + some], frames[done : done + some]
+                into = buffer[filled : filled + some]
+                np.copyto(into, frames[done : done + some], casting="same_kind")
+                for factor in work.factors:
+                    into *= factor
                 if work.prepare is not None:
-                    np.copyto(into, these)
                     work.prepare(into)
-                    these = into
-                if work.taper is None:
-                    if these is not into:
-                        np.copyto(into, these)
-                else:
-                    np.multiply(these, work.taper, out=into)
+                if work.taper is not None:
+                    into *= work.taper
                 filled, done = filled + some, done + some
                 if filled == most:
                     yield buffer
@@ -85,9 +84,8 @@ def batches(work: Work, read: Read, runs: Sequence[Run], trailing: tuple[int, ..
 
 def _frames(samples: np.ndarray, wanted: int, count: int, work: Work) -> np.ndarray:
     """Samples (n, *trailing) -> a view of frames (count, *trailing, length); only a ragged end is filled up, with 0."""
-    samples = samples.astype(work.frames, copy=False)
     if len(samples) < wanted:
-        padded = np.zeros((wanted, *samples.shape[1:]), work.frames)
+        padded = np.zeros((wanted, *samples.shape[1:]), samples.dtype)
         padded[: len(samples)] = samples
         samples = padded
     if work.windows.length == 1:

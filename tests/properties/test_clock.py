@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reelarray.clock import SampleClock
@@ -250,6 +250,9 @@ def test_stretches_out_of_order_name_both():
         SampleClock.of_segments([0, 5], [96000, 10], 48000, joined=[False, True], source=["a.wav", "b.wav"])
 
 
+@example(  # the first row of the last stretch is ruled by its second file
+    (RATES[0], [0, 45352, 90704, 136056, 589571, 612246], [1, 1, 1, 19, 1, 3], [False] * 5 + [True]), 4, 4.0
+)
 @given(segment_tables(), st.integers(0, 5), st.floats(0, 6))
 def test_joining_gaps_keeps_every_label(table, length, periods):
     clock = SampleClock.of_segments(table[1], table[2], table[0], joined=table[3])

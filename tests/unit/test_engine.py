@@ -105,7 +105,7 @@ def test_opening_reads_no_sample_and_a_slice_reads_its_own(files, read):
 
 
 def begins_inside(key: slice) -> bool:
-    """xarray's lazy arrays, of any engine, read a slice that goes back from before the first row as if from the last."""
+    """xarray's own lazy arrays read a slice that goes back from before the first row as if from the last."""
     return key.step > 0 or key.start is None or key.start >= -1000
 
 
