@@ -338,9 +338,9 @@ def _from_any_array(work: Work, data: da.Array, plan: Plan, name: str) -> da.Arr
     new = {data.ndim + k: n for k, n in enumerate(work.shape)}
     sizes = tuple(np.diff(owned).tolist())
     part = graph.Pieces((sizes,), ArrayPart(plan, edges))
-    token = tokenize(
-        data.name, work, owned.tobytes(), None if plan.cells is None else [a.tobytes() for a in plan.cells]
-    )
+    ranges = None if plan.cells is None else [a.tobytes() for a in plan.cells]
+    stretches = plan.windows.starts.tobytes(), plan.windows.stops.tobytes()
+    token = tokenize(data.name, work, *stretches, owned.tobytes(), ranges)
     return da.blockwise(
         _from_rows,
         (*axes, *new),

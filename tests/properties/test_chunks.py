@@ -101,3 +101,24 @@ def test_eager_equals_lazy_to_the_bit(transform, deployment, sizes):
         assert lazy.chunks is not None
         assert graph.rows(lazy) is None
         identical(lazy.compute(), eager)
+
+
+CLOCKED = {
+    "spectrogram": lambda x: ra.spectrogram(x, nfft=10, hop=5),
+    "average by time": lambda x: ra.average(x, every="20ms"),
+    "average by number": lambda x: ra.average(x, every=7),
+    "high_pass": lambda x: ra.high_pass(x, cutoff=200, attenuation=30),
+}
+
+
+@pytest.mark.parametrize("transform", CLOCKED)
+def test_two_clocks_over_one_array_are_two_results(transform):
+    """Both have as many windows before each chunk, but of other rows."""
+    start, data = 1_600_000_000 * 10**9, da.from_array(np.random.default_rng(0).normal(size=100), chunks=100)
+    made, wanted = [], []
+    for at in (52, 53):
+        clock = SampleClock.of_segments([start, start + 10**9], [at, 100 - at], 1000)
+        made.append(CLOCKED[transform](label(data, clock, attrs={"units": "V"})))
+        wanted.append(CLOCKED[transform](label(data.compute(), clock, attrs={"units": "V"})))
+    for lazy, eager in zip(dask.compute(*made, scheduler="sync"), wanted, strict=True):
+        identical(lazy, eager)
