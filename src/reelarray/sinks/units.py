@@ -40,8 +40,8 @@ class BlockWriter:
         """Write; return the bytes written, as an array of one value."""
         if self._open is None:
             store = AtomicStore(self.root, temporary=self.temporary)
-            with zarr.config.set({"array.write_empty_chunks": True}):
-                self._open = store, zarr.open_array(store, path=self.name, mode="r+")
+            array = zarr.open_array(store, path=self.name, mode="r+")
+            self._open = store, array.with_config({"write_empty_chunks": True})  # the array's own: threads open at once
         store, array = self._open
         array[region] = self.encode(np.asarray(block))
         sync_folder(self.root / self.name)

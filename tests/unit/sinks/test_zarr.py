@@ -15,6 +15,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from stores import content, files, nothing_temporary, recorded, spectra
 
 import reelarray as ra
@@ -446,3 +447,14 @@ def test_tasks_are_one_a_block_and_have_a_name(paths, out):
         ra.write_zarr(x, out)
     assert len(keys) == x.data.numblocks[0]
     assert {key[0].rpartition("-")[0] for key in keys} == {"write-zarr"}
+
+
+def test_blocks_of_the_fill_value_are_written_without_a_change_of_global_settings(paths, out, monkeypatch):
+    """Threads open the array at the same time, and zarr's settings are those of all of them."""
+
+    def refused(*args, **options):
+        raise AssertionError("zarr.config.set is for the whole process")
+
+    monkeypatch.setattr(zarr.config, "set", refused)
+    ra.write_zarr(xr.DataArray(da.zeros(40, chunks=10, dtype="i4"), dims="time", name="zeros"), out)
+    assert len([f for f in (out / "zeros").rglob("*") if f.is_file() and f.name != "zarr.json"]) == 4
