@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,17 +25,36 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ...     os.listdir(folder)
     ['whole.txt']
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.part")
-    try:
+    with writing_all([Path(path)]) as (temporary,):
         yield temporary
-        _to_disk(temporary)
-        os.replace(temporary, path)
+
+
+@contextmanager
+def writing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """As `writing`, for files that belong together: they get their names when all of them are written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with writing_all([Path(folder, "a"), Path(folder, "b")]) as temporaries:
+    ...         for temporary in temporaries:
+    ...             _ = temporary.write_text("all of it")
+    ...     sorted(os.listdir(folder))
+    ['a', 'b']
+    """
+    temporaries = [path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.part") for path in paths]
+    try:
+        yield temporaries
+        for temporary in temporaries:
+            _to_disk(temporary)
+        for temporary, path in zip(temporaries, paths, strict=True):
+            os.replace(temporary, path)
     except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        for temporary in temporaries:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
         raise
-    sync_folder(path.parent)
+    for folder in {path.parent for path in paths}:
+        sync_folder(folder)
 
 
 def _to_disk(path: Path) -> None:

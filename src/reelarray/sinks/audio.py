@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from ..errors import RecordingError
 from ..exact import NANOSECONDS
 from ..recordings import check_recording
 from ..recordings import clock as clock_of
-from .atomic import writing
+from .atomic import writing_all
 from .audiofiles import DTYPES, FILES, Facts
 from .audiosamples import BeyondFullScale, Encoder, Stream, why_not
 from .journal import OutputExists
@@ -41,8 +40,9 @@ def write_audio(
     """Write samples, (time[, channel]) [u], to audio files, and return their paths, in order of time.
 
     No file spans a gap: each stretch begins a file, and another one every `duration` from its start; what is left over
-    at its end is a shorter file, so that nothing is lost. A file appears under its name when it is whole. Samples pass
-    through in portions of 4 Mi, or whole chunks; a recording of any length needs no more memory than that.
+    at its end is a shorter file, so that nothing is lost. The files appear under their names when all are whole: a call
+    that fails leaves what was there before it. Samples pass through in portions of 4 Mi, or whole chunks; a recording
+    of any length needs no more memory than that.
 
     Each WAV file states its start to the nanosecond, its units and its scale (GUANO and INFO chunks), so that nothing
     of the level or the clock is lost; it is RF64 where it is larger than 4 GiB. FLAC has them as a comment, npz holds
@@ -65,7 +65,7 @@ def write_audio(
     Raises
     ------
     RecordingError : complex samples, an unknown start, no scale, a rate that the format cannot tell, names that are not
-        unique; samples that are NaN or beyond full scale, counted: then no file of this call is left
+        unique; samples that are NaN or beyond full scale, counted
     OutputExists : files of these names are there
 
     >>> import tempfile
@@ -81,10 +81,9 @@ def write_audio(
     pieces = plan_files(clock, duration)
     paths = _paths(Path(folder), clock, pieces, names, format, overwrite)
     stream = Stream(x)
-    for (start, stop), path in zip(pieces, paths, strict=True):
-        facts = _facts(x, clock, start, stop, kind, encode.scale)
-        try:
-            with writing(path) as temporary, FILES[format](temporary, facts) as file:
+    with writing_all(paths) as temporaries:
+        for (start, stop), path, temporary in zip(pieces, paths, temporaries, strict=True):
+            with FILES[format](temporary, _facts(x, clock, start, stop, kind, encode.scale)) as file:
                 for first, samples in stream.blocks(start, stop):
                     try:
                         encoded = encode(samples)
@@ -92,11 +91,6 @@ def write_audio(
                         found = why_not(encode, stream, clock, (first, stop), samples)
                         raise RecordingError(f"{path.name}: {found}; no file of this call was kept") from None
                     file.write(encoded)
-        except RecordingError:
-            for written in paths[: paths.index(path)]:
-                with suppress(FileNotFoundError):
-                    written.unlink()
-            raise
     return paths
 
 

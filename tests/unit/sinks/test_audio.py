@@ -101,6 +101,18 @@ def test_files_that_are_there_are_kept_unless_told(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(paths[1]), 2 * x.values[1000:2000])
 
 
+@pytest.mark.parametrize("format", ["wav", "flac", "npz"])
+def test_a_failed_call_leaves_what_was_there_before(tmp_path: Path, format: Any) -> None:
+    x = recording(noise(3000) / 100)
+    paths = write_audio(x, tmp_path, duration="1s", format=format, dtype="int16", scale=1.0)
+    before = {path: path.read_bytes() for path in paths}
+    loud = x.copy()
+    loud[2900] = 2.0
+    with pytest.raises(RecordingError, match="beyond full scale"):
+        write_audio(loud, tmp_path, duration="1s", format=format, dtype="int16", scale=1.0, overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 # ---- values ----------------------------------------------------------------------------------------------------------
 
 
@@ -288,7 +300,7 @@ def test_the_size_in_a_header_decides_the_kind() -> None:
     assert head(largest + 1)[-8:] == b"data\xff\xff\xff\xff"
 
 
-def test_a_failure_while_reading_leaves_finished_files_and_no_other(tmp_path: Path) -> None:
+def test_a_failure_while_reading_leaves_no_file(tmp_path: Path) -> None:
     def block(block_id: tuple[int, ...]) -> np.ndarray:
         if block_id[0] == 3:
             raise OSError("the disk is gone")
@@ -300,8 +312,7 @@ def test_a_failure_while_reading_leaves_finished_files_and_no_other(tmp_path: Pa
         patch.setattr(audiosamples, "PORTION", 1000)
         with pytest.raises(OSError, match="the disk is gone"):
             write_audio(recording(data), tmp_path, duration="1s")
-    assert len(list(tmp_path.iterdir())) == 3
-    assert all(probe(p).frames == 1000 for p in tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_accessor_writes_too(tmp_path: Path) -> None:
