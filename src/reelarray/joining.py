@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from .catalog.tolerance import Tolerance
 from .errors import ClockError
 from .exact import NANOSECONDS
 
@@ -28,7 +29,7 @@ class Files:
     start: np.ndarray
     frames: np.ndarray
     rate: Fraction
-    tolerance: int
+    tolerance: Tolerance
     absolute: bool
 
     @classmethod
@@ -37,9 +38,7 @@ class Files:
         absolute = bool((start != NAT).all())
         start = start if absolute else np.zeros(len(start), np.int64)
         rate = Fraction(str(rows["exact_rate"].iloc[0]))
-        one_sample = -(-NANOSECONDS * rate.denominator // rate.numerator)
-        own = NANOSECONDS if not (start % NANOSECONDS).any() else one_sample
-        within = own if tolerance is None else round(tolerance * NANOSECONDS)
+        within = Tolerance.of(tolerance, start, [rate])
         return cls(rows["path"].to_numpy(object), start, rows["samples"].to_numpy(np.int64), rate, within, absolute)
 
     def duration(self, frames: np.ndarray) -> np.ndarray:
@@ -49,11 +48,8 @@ class Files:
         return whole * numerator + (rest * numerator + self.rate.numerator // 2) // self.rate.numerator
 
     def slack(self, frames: np.ndarray) -> np.ndarray:
-        """ns that the file after one of `frames` may start before its end and still be joined to it.
-
-        Never more than half its duration: its labels would run more than twice too fast, or not at all.
-        """
-        return np.minimum(self.tolerance, self.duration(frames) // 2)
+        """ns that the file after one of `frames` may start before its end and still be joined to it."""
+        return self.tolerance.overlap(self.duration(frames))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +74,9 @@ def join_files(files: Files, overlap: str) -> Pieces:
             raise ClockError(_overlap_text(files, apart, np.flatnonzero(over)))
         row, skip, count, start = _cut_overlaps(files, first=overlap == "first")
         apart = start[1:] - (start[:-1] + files.duration(count[:-1]))
-    joined = np.append(False, np.abs(apart) <= files.tolerance)[: len(row)]
+    lasts = files.duration(count)
+    near = (apart >= -files.tolerance.ns) & (apart <= files.tolerance.gap(lasts[:-1], lasts[1:]))
+    joined = np.append(False, near)[: len(row)]
     return Pieces(row, skip, count, start, joined)
 
 

@@ -74,8 +74,8 @@ def open_recordings(
     begin, end : UTC times; only samples in [begin, end) are in the result
     channel : one channel (its axis goes) or a list of them, by the files' own numbers from 0
     rate, channels : which files to take where their rates (Hz) or numbers of channels differ
-    tolerance : seconds that the start of a file may differ from the end of the one before to be joined; None is 1 s
-        where all starts are whole seconds, else one sample
+    tolerance : seconds that the start of a file may differ from the end of the one before to be joined; None is that
+        of the scan, else 1 s (at most half of the shorter file) where all starts are whole seconds, else one sample
     overlap : what to do where a file starts before the one before it ends: "error", or keep the samples of the "first"
         or of the "last" of the two
     on_bad : what to do with files that are unreadable, empty, truncated or without a time: "raise", "skip", or "use"
@@ -116,6 +116,7 @@ def open_recordings(
         if finding:
             raise RecordingError(f"{', '.join(finding)}: a catalog was given, so these belong to ra.scan")
         catalog = paths
+        tolerance = catalog.attrs.get("tolerance_given") if tolerance is None else tolerance
     else:
         catalog = scan(paths, tolerance=tolerance, **finding)
     chosen, left_out = choose_files(catalog, rate=rate, channels=channels, on_bad=on_bad)

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 
 import reelarray as ra
 from reelarray import graph
+from reelarray.catalog import summarise
+from reelarray.catalog.tolerance import Tolerance
 from reelarray.errors import ClockError, FormatError, RecordingError, TruncatedFile
 from reelarray.joining import Files, join_files
 from reelarray.recordings import clock as clock_of
@@ -314,8 +316,9 @@ def test_recorder_drift_stays_inside_each_file_and_never_adds_up(tmp_path):
     [
         ([0, 1.001, 2.002], None, 0),
         ([0, 1.0011, 2.1], None, 2),
-        ([0, 1, 3], None, 0),
-        ([0, 1, 4], None, 1),
+        ([0, 1, 3], None, 1),
+        ([0, 2, 4], None, 2),
+        ([0, 1, 3], 1.0, 0),
         ([0, 1.3, 2.1], 0.3, 0),
         ([0, 1.3, 2.1], 0.29, 1),
         ([0, 1.5, 2.0], 0.5, 0),
@@ -323,11 +326,36 @@ def test_recorder_drift_stays_inside_each_file_and_never_adds_up(tmp_path):
     ],
 )
 def test_tolerance_decides_what_is_joined(seconds, tolerance, gaps, tmp_path):
-    """One sample where starts are finer than a second, else a second, unless given."""
+    """One sample where starts are finer than a second, else a second and at most half a file, unless given."""
     counts = deployment(tmp_path, seconds)
     x = opened(tmp_path, tolerance=tolerance, overlap="error" if tolerance != 0 else "first")
     assert clock_of(x).gaps == gaps
     assert x.sizes["time"] in (counts.size, counts.size - 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "frames", "gaps"), [([0, 5, 11], 5000, 0), ([0, 5, 12], 5000, 1), ([0, 6], 1500, 1)]
+)
+def test_whole_seconds_are_joined_within_a_second_of_long_files(seconds, frames, gaps, tmp_path):
+    deployment(tmp_path, seconds, frames)
+    assert clock_of(opened(tmp_path)).gaps == gaps
+    assert clock_of(ra.open_recordings(ra.scan(tmp_path, timestamp=STAMP, cache=False))).gaps == gaps
+
+
+def test_a_duty_cycle_of_short_files_is_not_joined_by_default(tmp_path):
+    """1.3 s of samples every 2 s: within a second of each other, and 0.7 s are missing each time."""
+    deployment(tmp_path, [0, 2, 4], 1300)
+    assert clock_of(opened(tmp_path)).gaps == 2
+    assert clock_of(opened(tmp_path, tolerance=0.7)).gaps == 0
+    catalog = ra.scan(tmp_path, timestamp=STAMP, cache=False)
+    assert summarise(catalog).gaps == 2
+
+
+def test_the_tolerance_of_a_scan_is_that_of_opening_its_catalog(tmp_path):
+    deployment(tmp_path, [0, 1.3, 2.6])
+    catalog = ra.scan(tmp_path, timestamp=STAMP, tolerance=0.3, cache=False)
+    assert clock_of(ra.open_recordings(catalog)).gaps == 0
+    assert clock_of(ra.open_recordings(catalog, tolerance=0.2)).gaps == 2
 
 
 @pytest.mark.parametrize("tolerance", [-1, "1s", np.nan])
@@ -410,7 +438,7 @@ def test_overlaps_are_cut_to_the_sample(files, overlap):
         owner |= {starts[k] + i: (k, i) for i in range(lengths[k])}
     ns = np.array(starts, np.int64) * 10**6
     names = np.array([str(k) for k in range(len(starts))], object)
-    pieces = join_files(Files(names, ns, np.array(lengths, np.int64), Fraction(1000), 0, True), overlap)
+    pieces = join_files(Files(names, ns, np.array(lengths, np.int64), Fraction(1000), Tolerance(0), True), overlap)
     made = {
         start // 10**6 + i: (row, skip + i)
         for row, skip, count, start in zip(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reelarray.catalog.names import file_name
+from reelarray.catalog.tolerance import Tolerance
 from reelarray.catalog.zones import SECOND
 from reelarray.source import Header
 
@@ -141,7 +142,7 @@ def note_durations(seconds: np.ndarray, notes: list[list[str]], *, exempt_last: 
 
 
 def note_neighbours(
-    paths: Sequence[str], starts: np.ndarray, stops: np.ndarray, notes: list[list[str]], tolerance_ns: int
+    paths: Sequence[str], starts: np.ndarray, stops: np.ndarray, notes: list[list[str]], tolerance: Tolerance
 ) -> None:
     """Overlaps, equal starts and irregular gaps, by UTC ns of files in order of time.
 
@@ -149,7 +150,7 @@ def note_neighbours(
     """
     if len(starts) < 2:
         return
-    intervals = np.diff(starts)
+    intervals, lasts = np.diff(starts), stops - starts
     regular = Counter(np.rint(intervals / SECOND).astype(int).tolist()).most_common(1)[0][0] * SECOND
     latest = 0  # the file that lasts longest of those before: a short one inside it hides nothing
     for index in range(1, len(starts)):
@@ -159,12 +160,14 @@ def note_neighbours(
             notes[index].append(
                 f"duplicate_start: starts at the same time as {twin}; exclude= one, or scan recorders apart"
             )
-        elif apart < -tolerance_ns:
+        elif apart < -tolerance.overlap(lasts[latest]):
             notes[index].append(
                 f"overlap: starts {-apart / SECOND:.3f} s before {file_name(paths[latest])} ends; open with "
                 "overlap='first' or 'last'"
             )
-        elif apart > tolerance_ns and abs(int(intervals[index - 1]) - regular) > max(tolerance_ns, SECOND):
+        elif apart > tolerance.gap(lasts[latest], lasts[index]) and (
+            abs(int(intervals[index - 1]) - regular) > max(tolerance.ns, SECOND)
+        ):
             notes[index].append(f"gap: {apart / SECOND:.3f} s without samples after {file_name(paths[latest])}")
         if stops[index] > stops[latest]:
             latest = index

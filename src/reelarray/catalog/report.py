@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pandas as pd
 from reelarray.catalog import anomalies
 from reelarray.catalog.names import file_name
 from reelarray.catalog.osmose import read_file_list
+from reelarray.catalog.tolerance import Tolerance
 from reelarray.catalog.zones import iso
 from reelarray.errors import RecordingError
 
@@ -101,9 +103,12 @@ def summarise(catalog: pd.DataFrame) -> Summary:
     placed = used.dropna(subset=["start", "stop"])
     starts = placed["start"].astype("datetime64[ns]").astype("int64").to_numpy()
     stops = placed["stop"].astype("datetime64[ns]").astype("int64").to_numpy()
-    tolerance = float(catalog.attrs.get("tolerance", 1.0))
-    apart = (starts[1:] - np.maximum.accumulate(stops)[:-1]) / 1e9 if len(starts) > 1 else np.zeros(0)
-    gaps = apart[apart > tolerance]
+    rates = [Fraction(rate) for rate in readable["exact_rate"].unique()]
+    within = Tolerance.of(catalog.attrs.get("tolerance_given"), starts, rates)
+    # neighbours of each file but the first: the one that lasts longest of those before
+    latest = np.maximum.accumulate(np.where(stops == np.maximum.accumulate(stops), np.arange(len(stops)), 0))[:-1]
+    lasts, apart = stops - starts, starts[1:] - stops[latest]
+    gaps = apart[apart > within.gap(lasts[latest], lasts[1:])] / 1e9
     counted: Counter[str] = Counter()
     names: dict[str, list[str]] = {}
     for path, text in zip(catalog["path"], catalog["anomaly"], strict=True):
@@ -125,8 +130,8 @@ def summarise(catalog: pd.DataFrame) -> Summary:
         volume=float(catalog["bytes"].sum()) / 1e6,
         gaps=len(gaps),
         gap_seconds=float(gaps.sum()),
-        overlaps=int((apart < -tolerance).sum()),
-        duty_cycle=duty_cycle(starts, (placed["samples"] / placed["rate"]).to_numpy(), tolerance),
+        overlaps=int((apart < -within.overlap(lasts[latest])).sum()),
+        duty_cycle=duty_cycle(starts, (placed["samples"] / placed["rate"]).to_numpy(), within.ns / 1e9),
         anomalies={code: counted[code] for code in ordered},
         files_of={code: names[code] for code in ordered},
         read_by=dict(catalog.attrs.get("read_by", {})),

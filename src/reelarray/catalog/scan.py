@@ -19,6 +19,7 @@ from reelarray.catalog.names import check_offsets
 from reelarray.catalog.osmose import read_timestamps
 from reelarray.catalog.samples import note_samples
 from reelarray.catalog.times import Starts, TimeRule, check_prefer, find_starts, given_start, place_back_to_back
+from reelarray.catalog.tolerance import Tolerance
 from reelarray.catalog.zones import SECOND, Ambiguous, check_ambiguous, parse_zone
 from reelarray.errors import ClockError
 from reelarray.source import Header
@@ -78,8 +79,8 @@ def scan(
     start : time of the first file (in `timezone`); the others follow back to back in the natural order of their paths
     prefer : ("name", "header"), ("header",) ... instead of the order above
     quick : False also reads the samples of ten files and looks for NaN, clipping, zeros, and floats beyond full scale
-    tolerance : seconds that two files may be apart or overlap and still be joined; None is 1 s where all starts are
-        whole seconds, else one sample
+    tolerance : seconds that two files may be apart or overlap and still be joined; None is 1 s (at most half
+        of the shorter file) where all starts are whole seconds, else one sample
     exempt_last : the last file may be shorter than the others
     cache : False for none, or a folder or .json file instead of the user's cache folder
     threads : readers of headers at a time; None is 1, and 16 for URLs
@@ -127,7 +128,7 @@ def scan(
         listed, missing = _listed(csv, names, trust_z, timezone, ambiguous)
         rule = TimeRule(timestamp, offsets, recorder, zone, ambiguous, order)
         starts = find_starts(names, headers.found, rule, listed=listed, logs=listing.logs)
-    table, tolerance_ns = _table(listing, headers, starts, tolerance=tolerance, quick=quick, exempt_last=exempt_last)
+    table, within = _table(listing, headers, starts, tolerance=tolerance, quick=quick, exempt_last=exempt_last)
     table.attrs |= {
         "files": len(table),
         "excluded": listing.excluded,
@@ -138,7 +139,8 @@ def scan(
         "timezone": str(timezone),
         "timestamps_csv": csv,
         "csv_missing": missing,
-        "tolerance": tolerance_ns / SECOND,
+        "tolerance": within.ns / SECOND,
+        "tolerance_given": tolerance,
         "quick": quick,
     }
     return table
@@ -202,7 +204,7 @@ def _listed(
 
 def _table(
     listing: Listing, headers: Headers, starts: Starts, *, tolerance: float | None, quick: bool, exempt_last: bool
-) -> tuple[pd.DataFrame, int]:
+) -> tuple[pd.DataFrame, Tolerance]:
     paths = [file.path for file in listing.files]
     order = sorted(range(len(paths)), key=lambda i: (starts.ns[i] is None, starts.ns[i] or 0, paths[i]))
     found = [headers.found[i] for i in order]
@@ -213,7 +215,8 @@ def _table(
     stop_ns = np.where(
         (start_ns == NAT) | [isinstance(h, str) for h in found], NAT, start_ns + np.array(span, np.int64)
     )
-    tolerance_ns = _tolerance(start_ns, found, tolerance)
+    rates = {h.rate for h in found if not isinstance(h, str)}
+    within = Tolerance.of(tolerance, start_ns[start_ns != NAT], rates)
 
     anomalies.note_headers(found, notes)
     anomalies.note_mixtures(found, notes)
@@ -221,7 +224,7 @@ def _table(
     anomalies.note_durations(seconds, notes, exempt_last=exempt_last)
     placed = np.flatnonzero((start_ns != NAT) & (stop_ns != NAT))
     anomalies.note_neighbours(
-        [files[i].path for i in placed], start_ns[placed], stop_ns[placed], [notes[i] for i in placed], tolerance_ns
+        [files[i].path for i in placed], start_ns[placed], stop_ns[placed], [notes[i] for i in placed], within
     )
     checked = [] if quick else note_samples(found, notes)
 
@@ -257,20 +260,8 @@ def _table(
     }
     table = pd.DataFrame({name: columns[name] for name in COLUMNS})
     table.attrs["checked"] = [files[i].path for i in checked]
-    return table, tolerance_ns
+    return table, within
 
 
 def _channel_count(header: Header) -> int:
     return math.prod(header.shape[1:])
-
-
-def _tolerance(start_ns: np.ndarray, headers: Sequence[Header | str], given: float | None) -> int:
-    if given is not None:
-        if not given >= 0:
-            raise ClockError(f"tolerance={given!r} was given; expected seconds, 0 or more")
-        return round(given * SECOND)
-    known = start_ns[start_ns != NAT]
-    rates = [float(header.rate) for header in headers if isinstance(header, Header)]
-    if np.any(known % SECOND) and rates:
-        return int(np.ceil(SECOND / min(rates)))
-    return SECOND
