@@ -147,7 +147,10 @@ def probe(path: str) -> Header:
         metadata["strings"] = texts
     if "Recorded at" in texts.get("comment", "") and (moth := tags.audiomoth(texts["comment"])):
         metadata["audiomoth"] = moth
+    if "reelarray|" in texts.get("comment", ""):
+        metadata["guano"] = tags.guano(texts["comment"].encode())
     start_ns, found = tags.start(metadata)
+    units, full_scale = tags.level(metadata)
     return Header(
         path=path,
         format="libsndfile",
@@ -159,7 +162,8 @@ def probe(path: str) -> Header:
         layout=(type, channels, seek),
         bytes=status.st_size,
         modified_ns=status.st_mtime_ns,
-        scale=_SCALES[type],
+        scale=_SCALES[type] * full_scale,
+        units=units,
         start_ns=start_ns,
         flags=flags,
         metadata=metadata | found,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..errors import FormatError, TruncatedFile
 from ..source import Format, Header, Layout
+from . import tags
 from .ranges import check_frames, check_unchanged, explain, is_remote, read_range
 
 _LOCAL_HEADER = 30  # bytes before the name in a zip's local file header
@@ -80,8 +82,9 @@ class NpzSource:
 def probe(path: str) -> Header:
     """Read the header of an `.npz` file with the members `data` (frames[, channels]) and `samplerate` (Hz).
 
-    Pickled objects are never loaded. Values are taken as they are: `scale` is 1, also for integers. Metadata lists
-    other members by name. Raises `FormatError` for remote files, damaged ones, and those with other members or shapes.
+    Pickled objects are never loaded. Values are taken as they are: `scale` is 1, also for integers; but what
+    `write_audio` states of units, scale and start counts. Metadata lists other members by name. Raises `FormatError`
+    for remote files, damaged ones, and those with other members or shapes.
     """
     if is_remote(path):
         raise FormatError(f"{path} is remote, .npz files are read from disk; download it and open the copy")
@@ -125,6 +128,7 @@ def _header(path: str, file: IO[bytes], status: os.stat_result) -> Header:
             shape, fortran, dtype = _array_header(member)
             begin = member.tell()
         entry = archive.getinfo(members["data"])
+        units, scale, start_ns = _stated(archive, members, dtype)
     if len(shape) not in (1, 2) or dtype.kind not in "iufc":
         raise FormatError(
             f"{path}: 'data' has the shape {shape} and type {dtype}, (frames[, channels]) of numbers was "
@@ -147,8 +151,33 @@ def _header(path: str, file: IO[bytes], status: os.stat_result) -> Header:
         layout=(dtype.str, offset, 0 if len(shape) == 1 else shape[1]),
         bytes=status.st_size,
         modified_ns=status.st_mtime_ns,
+        scale=scale,
+        units=units,
+        start_ns=start_ns,
         metadata={"members": sorted(members.keys() - {"data", "samplerate"})} if len(members) > 2 else {},
     )
+
+
+def _stated(archive: zipfile.ZipFile, members: dict[str, str], dtype: np.dtype) -> tuple[str, float, int | None]:
+    """Units, scale and start [UTC ns], where `attrs` (JSON) and `start` are those of our own writer."""
+    try:
+        said = json.loads(_member_text(archive, members["attrs"]))
+        if not str(said["software"]).startswith("reelarray"):
+            return "1", 1.0, None
+        units = str(said.get("units") or "1")
+        if "start" not in members:
+            return units, 1.0, None
+        start_ns, _ = tags.start({"guano": {"Timestamp": _member_text(archive, members["start"])}})
+        full_scale = float(said["scale"])
+    except (KeyError, TypeError, ValueError):
+        return "1", 1.0, None
+    counts = 2.0 ** (1 - 8 * dtype.itemsize) if dtype.kind == "i" else 1.0
+    return units, full_scale * counts, start_ns
+
+
+def _member_text(archive: zipfile.ZipFile, name: str) -> str:
+    with archive.open(name) as member:
+        return str(np.lib.format.read_array(member, allow_pickle=False))
 
 
 def _array_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:

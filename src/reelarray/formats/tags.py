@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Mapping
@@ -135,6 +136,16 @@ def start(metadata: Mapping[str, Any]) -> tuple[int | None, dict[str, str]]:
         if not naive:
             naive = {"naive_start": _iso(match), "start_source": source}
     return None, naive
+
+
+def level(metadata: Mapping[str, Any]) -> tuple[str, float]:
+    """Metadata -> units and the value of full scale in them, which `write_audio` states; "1" and 1 for other files."""
+    stated = metadata.get("guano", {})
+    try:
+        scale = float(stated.get("reelarray|Scale", "1"))
+    except ValueError:
+        return "1", 1.0
+    return (stated.get("reelarray|Units") or "1", scale) if 0 < scale < math.inf else ("1", 1.0)
 
 
 def text(body: bytes) -> str:

@@ -78,9 +78,11 @@ def _probe(file: HeaderBytes, zero_tail: bool) -> Header:
         flags += ("extra_data",)
     metadata = _texts(file, order, chunks) if len(chunks) > 2 else {}
     start_ns = None
+    units, full_scale = "1", 1.0
     if metadata:
         start_ns, origin = tags.start(metadata)
         metadata.update(origin)
+        units, full_scale = tags.level(metadata)
     if valid_bits != 8 * stored.width:
         metadata["valid_bits"] = valid_bits
     if zero_tail:
@@ -99,7 +101,8 @@ def _probe(file: HeaderBytes, zero_tail: bool) -> Header:
         layout=(stored.code, offset, channels),
         bytes=size,
         modified_ns=file.modified_ns,
-        scale=stored.scale,
+        scale=stored.scale * full_scale,
+        units=units,
         start_ns=start_ns,
         flags=flags,
         metadata=metadata,

@@ -44,9 +44,10 @@ def write_audio(
     that fails leaves what was there before it. Samples pass through in portions of 4 Mi, or whole chunks; a recording
     of any length needs no more memory than that.
 
-    Each WAV file states its start to the nanosecond, its units and its scale (GUANO and INFO chunks), so that nothing
-    of the level or the clock is lost; it is RF64 where it is larger than 4 GiB. FLAC has them as a comment, npz holds
-    `data`, `samplerate`, `start` and `attrs`.
+    Each file states its start to the nanosecond, its units and its scale, and `ra.open_recordings` gives the values
+    back in these units: WAV (RF64 where it is larger than 4 GiB) in a GUANO and an INFO chunk, npz in `start` and
+    `attrs` beside `data` and `samplerate`, FLAC in its comment, where the other attributes are left out. Other software
+    reads values relative to full scale.
 
     Parameters
     ----------
@@ -57,7 +58,8 @@ def write_audio(
     dtype : "float32", "float64", "int16", "int24" or "int32"; that of x unless given. FLAC takes the 16 and 24 bits
     scale : units per full scale. Samples that are not integers need it to become integers: written are
         round(x / scale * 2^(bits - 1)), so `scale=1` gives files that were read relative to full scale back to the bit.
-        Integers stay the counts that they are without it. Floats are divided by it
+        Integers stay the counts that they are without it, which WAV and FLAC relate to full scale where their units are
+        "1", as recorders do: `open_recordings(calibrated=False)` gives them back. Floats are divided by it
     names : strftime template of the UTC start, without suffix; `%f` is 6 digits, or 9 where the start is not a whole
         microsecond, and as a template for reading takes both
     overwrite : replace files of these names
@@ -78,12 +80,14 @@ def write_audio(
     x, clock = _check(x, format)
     kind = _dtype(x, dtype, format)
     encode = Encoder.of(x, kind, scale)
+    relative = scale is None and x.attrs.get("units", "1") == "1" and format != "npz"
+    full_scale = 1.0 if relative else encode.scale
     pieces = plan_files(clock, duration)
     paths = _paths(Path(folder), clock, pieces, names, format, overwrite)
     stream = Stream(x)
     with writing_all(paths) as temporaries:
         for (start, stop), path, temporary in zip(pieces, paths, temporaries, strict=True):
-            with FILES[format](temporary, _facts(x, clock, start, stop, kind, encode.scale)) as file:
+            with FILES[format](temporary, _facts(x, clock, start, stop, kind, full_scale)) as file:
                 for first, samples in stream.blocks(start, stop):
                     try:
                         encoded = encode(samples)

@@ -7,7 +7,7 @@ import struct
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -153,7 +153,7 @@ class FlacFile(AudioFile):
             ) from None
         self._file.software = f"reelarray {__version__}"
         self._file.date = facts.start
-        self._file.comment = facts.words
+        self._file.comment = _guano(replace(facts, attrs={}))
 
     def write(self, samples: np.ndarray) -> None:
         self._file.write(samples << 8 if self.facts.dtype == "int24" else samples)  # libsndfile takes the upper bytes

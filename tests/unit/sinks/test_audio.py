@@ -176,6 +176,44 @@ def test_others_read_the_same(tmp_path: Path, format: Any, dtype: str) -> None:
     np.testing.assert_allclose(found * 4.0, x.values, atol=4.0 / 2 ** int(dtype[3:]))
 
 
+@pytest.mark.parametrize(("format", "dtype"), [(f, k) for f, kinds in audiofiles.DTYPES.items() for k in kinds])
+@pytest.mark.parametrize("units", ["Pa", "1"])
+@pytest.mark.parametrize("scale", [2.0, 1.0])
+def test_values_units_and_start_come_back(tmp_path: Path, format: Any, dtype: str, units: str, scale: float) -> None:
+    x = recording(np.random.default_rng(1).integers(-100, 100, (900, 2)) / 128.0, units=units)
+    write_audio(x, tmp_path, format=format, dtype=dtype, scale=scale)
+    back = ra.open_recordings(tmp_path, cache=False, dtype="float64")
+    assert back.attrs["units"] == units
+    np.testing.assert_array_equal(back.values, x.values)
+    np.testing.assert_array_equal(back.time.values, x.time.values)
+    (path,) = tmp_path.iterdir()
+    assert probe(path).start_ns == START
+    if units == "Pa":
+        with pytest.raises(ra.errors.ReelError, match="Pa"):
+            ra.calibrate(back, sensitivity=-180)
+
+
+@pytest.mark.parametrize(("format", "dtype"), [("wav", "int16"), ("wav", "int32"), ("flac", "int16"), ("npz", "int32")])
+def test_counts_without_a_scale_come_back(tmp_path: Path, format: Any, dtype: str) -> None:
+    counts = np.arange(-500, 500).astype(dtype)
+    write_audio(recording(counts, units="Pa"), tmp_path / "a", format=format)
+    back = ra.open_recordings(tmp_path / "a", cache=False)
+    np.testing.assert_array_equal(back.values, counts)
+    assert back.attrs["units"] == "Pa"
+    write_audio(recording(counts, units="1"), tmp_path / "b", format=format)
+    full = 1 if format == "npz" else 2.0 ** (8 * counts.itemsize - 1)
+    np.testing.assert_array_equal(ra.open_recordings(tmp_path / "b", cache=False).values, counts / full)
+    np.testing.assert_array_equal(ra.open_recordings(tmp_path / "b", cache=False, calibrated=False).values, counts)
+
+
+def test_a_scale_that_is_none_is_not_taken(tmp_path: Path) -> None:
+    (path,) = write_audio(recording(noise(9)), tmp_path, scale=2.0)
+    whole = path.read_bytes()
+    for said in (b"Scale: nan", b"Scale: 0.0", b"Scale: abc"):
+        path.write_bytes(whole.replace(b"Scale: 2.0", said))
+        assert (probe(path).units, probe(path).scale) == ("1", 1.0)
+
+
 def test_the_level_is_stated(tmp_path: Path) -> None:
     x = recording(noise(999) / 8).assign_attrs(gain_db=12)
     (path,) = write_audio(x, tmp_path, dtype="int16", scale=4.0)
