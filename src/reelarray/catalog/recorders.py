@@ -6,7 +6,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from reelarray.catalog.names import Reading, assemble, file_name, stem_of
@@ -21,6 +21,7 @@ _DASHED = r"(?P<Y>(?:19|20)\d{2})-(?P<m>\d{2})-(?P<d>\d{2})_(?P<H>\d{2})-(?P<M>\
 # "+hhmm" is an offset, whatever its digits; "-hhmm" only where a zone has it: "-0001" behind a time is a number.
 _OFFSET = r"(?P<z>Z|\+\d{4}(?!\d)|-(?:0\d|1[0-4])(?:00|15|30|45)(?!\d))?"
 _START, _END = r"(?<!\d)", r"(?!\d)"
+_UNDERSCORED = r"(?P<Y>(?:19|20)\d{2})_(?P<m>\d{2})_(?P<d>\d{2})_(?P<H>\d{2})_(?P<M>\d{2})_(?P<S>\d{2})"
 # Unix seconds that a hexadecimal name can mean: from 2016 on, when the recorders that write them first appeared.
 _FIRST_HEX = 0x56800000
 
@@ -35,16 +36,18 @@ class Rule:
     recorders : names for `recorder=`, lower case
     regex : searched in the name without suffix; its groups are the letters of strftime's directives, or `hex`
     notes : what the times mean; "local" ones are in the zone that the recorder was set to
+    offset : seconds east of UTC where that is so by definition, whatever zone the recorder was set to
     """
 
     name: str
     recorders: tuple[str, ...]
     regex: re.Pattern[str]
     notes: str
+    offset: int | None = None
 
 
-def _rule(name: str, recorders: str, pattern: str, notes: str) -> Rule:
-    return Rule(name, tuple(recorders.split()), re.compile(pattern, re.ASCII), notes)
+def _rule(name: str, recorders: str, pattern: str, notes: str, offset: int | None = None) -> Rule:
+    return Rule(name, tuple(recorders.split()), re.compile(pattern, re.ASCII), notes, offset)
 
 
 RULES: tuple[Rule, ...] = (
@@ -118,9 +121,15 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "yyyy_mm_dd_HH_MM_SS_ffffff",
         "osekit",
-        rf"{_START}(?P<Y>(?:19|20)\d{{2}})_(?P<m>\d{{2}})_(?P<d>\d{{2}})_(?P<H>\d{{2}})_(?P<M>\d{{2}})_(?P<S>\d{{2}})"
-        rf"(?:_(?P<f>\d{{6}}))?{_END}",
-        "UTC as written by OSEkit's and our own export",
+        rf"{_START}{_UNDERSCORED}_(?P<f>\d{{1,9}}){_END}",
+        "UTC, as written by OSEkit's and our own export; decimals of the second, nanoseconds where there are nine",
+        offset=0,
+    ),
+    _rule(
+        "yyyy_mm_dd_HH_MM_SS",
+        "osekit",
+        rf"{_START}{_UNDERSCORED}(?!_?\d)",
+        "local; digits behind it would be decimals of the second: the rule above, or no time",
     ),
     _rule(
         "hexadecimal Unix seconds",
@@ -223,7 +232,8 @@ def _assemble(match: re.Match[str], rule: Rule) -> Reading:
     for letter in ("m", "d"):
         if fields.get(letter):
             fields[letter] = fields[letter].strip()
-    return assemble(fields, match.group(), rule.name)
+    reading = assemble(fields, match.group(), rule.name)
+    return reading if rule.offset is None or reading.wall is None else replace(reading, offset=rule.offset)
 
 
 def _instants(readings: Sequence[Reading]) -> set[tuple[int | None, int | None]]:

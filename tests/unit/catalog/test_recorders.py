@@ -54,6 +54,23 @@ def test_two_readings_are_an_error_that_shows_both(name):
     assert recognise([name], strict=False)[0].wall is None
 
 
+@pytest.mark.parametrize(
+    ("digits", "expected"),
+    [
+        ("_500000", "2022-03-01T00:00:00.5Z"),
+        ("_500000001", "2022-03-01T00:00:00.500000001Z"),
+        ("_000000001", "2022-03-01T00:00:00.000000001Z"),
+        ("_25", "2022-03-01T00:00:00.25Z"),
+        ("_5000000010", "no time"),
+        ("", "2022-02-28T23:00:00Z"),
+    ],
+)
+def test_names_of_our_own_export_are_utc_to_the_nanosecond(digits, expected):
+    """Without decimals the name may be anybody's, and is in the zone that was given."""
+    assert utc(f"2022_03_01_00_00_00{digits}.flac", "Europe/Paris") == expected
+    assert utc(f"site_2022_03_01_00_00_00{digits}.flac", "+01:00", "osekit") == expected
+
+
 def test_a_date_written_twice_is_no_ambiguity():
     assert utc("20220103_183000_220103_183000.wav") == "2022-01-03T18:30:00Z"
 
