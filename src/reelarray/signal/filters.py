@@ -14,6 +14,7 @@ from ..errors import RecordingError
 from ..lift import lift_filter
 from ..recordings import check_recording, clock, describe
 from ..windows import Windows
+from .reduce import after
 
 LONGEST = 2**18 + 1  # taps; blocks of more would no longer fit beside each other in memory
 
@@ -170,9 +171,13 @@ def _filtered(
     dtype = narrow if x.dtype.kind in "fc" or x.dtype.itemsize <= 2 else np.float64
     frames = np.complex128 if x.dtype.kind == "c" else np.float64
     out = lift_filter(fir, x, fir.windows, dtype=dtype, frames=frames, block=block, name=kind.replace("-", "_"))
-    band = " to ".join(f"{f:g}" for f in cutoffs)
-    text = f"{kind} {band} Hz, {taps} taps, {attenuation:g} dB"
-    return describe(out, filter="; ".join([*filter(None, [x.attrs.get("filter")]), text]))
+    band = " to ".join(map(_exact, cutoffs))
+    return describe(out, filter=after(x, "filter", f"{kind} {band} Hz, {taps} taps, {_exact(attenuation)} dB"))
+
+
+def _exact(value: float) -> str:
+    """All digits: with them and the number of taps, which `transition` comes to, the filter can be made again."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def design(

@@ -94,4 +94,6 @@ def to_decibel(
     name = f"{x.attrs['long_name']} level" if "long_name" in x.attrs else None
     labels = {"units": scale.units(reference), "long_name": name, "standard_name": None}
     out = x.copy(deep=False, data=data)
-    return describe(out, **labels, reference=float(reference), reference_units=scale.base)
+    scaled = {"reference": float(reference), "reference_units": scale.base}
+    lowest = None if floor is None else float(floor)
+    return describe(out, **labels, **scaled, quantity="power" if scale.power else "amplitude", floor=lowest)

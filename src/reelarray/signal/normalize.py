@@ -12,6 +12,7 @@ import xarray as xr
 from ..errors import RecordingError
 from ..groups import Groups, Steps, lift_groups
 from ..recordings import check_recording, clock, describe, segments
+from .reduce import after
 
 Method = Literal["zscore", "peak", "dc", "dc_peak"]
 METHODS = ("zscore", "peak", "dc", "dc_peak")
@@ -178,10 +179,12 @@ def _normalized(x: xr.DataArray, method: str, scope: Any, min_periods: int) -> x
     data = lift_groups(steps, x, groups, dtype=dtype, name=name)
     out = x.copy(deep=False, data=data)
     over = f"{files} files" if files else scope
+    if files and min_periods > 1:
+        over += f", {min_periods} or more"
     if method == "dc":
-        return describe(out, mean_removed=f"by {over}")
+        return describe(out, mean_removed=after(x, "mean_removed", f"by {over}"))
     lost = {"units": "1", "calibrated": False, "long_name": None, "standard_name": None}
-    return describe(out, **lost, normalization=f"{method} by {over}")
+    return describe(out, **lost, normalization=after(x, "normalization", f"{method} by {over}"))
 
 
 def scope_groups(x: xr.DataArray, scope: Any) -> tuple[Groups, int]:

@@ -57,6 +57,7 @@ def average(
     (array([2., 6.]), array([2., 6.]))
     """
     x = check_recording(x)
+    given = "" if dtype is None else f" in {np.dtype(dtype)}"
     if dtype is None:
         dtype = x.dtype if x.dtype.kind in "fc" else np.float32 if x.dtype.itemsize <= 2 else np.float64
     if isinstance(every, int | np.integer) and not isinstance(every, bool):
@@ -64,10 +65,10 @@ def average(
             raise RecordingError(f"every={every}: 1 row or more was expected")
         windows = Windows(int(every), int(every))
         out = lift_windows(means, x, windows, dtype=dtype, label_at="mean", block=block, name="average")
-        return describe(out.rename(x.name), average=f"mean of {every} rows")
+        return describe(out.rename(x.name), average=after(out, "average", f"mean of {every} rows{given}"))
     cells = wall_clock(clock(x), parse_every(every), min_fraction)
     out = lift_windows(rows, x, Windows(1, 1), dtype=dtype, cells=cells, block=block, name="average")
-    return with_cells(out.rename(x.name), cells, "mean", every)
+    return with_cells(out.rename(x.name), cells, f"mean{given}", every)
 
 
 def with_cells(x: xr.DataArray, cells: Cells, how: str, every: Any) -> xr.DataArray:
@@ -76,4 +77,11 @@ def with_cells(x: xr.DataArray, cells: Cells, how: str, every: Any) -> xr.DataAr
         count=("time", cells.count, {"units": "1", "long_name": "number of windows or rows averaged"}),
         effort=("time", cells.effort, {"units": "s", "long_name": "duration of the recorded samples"}),
     )
-    return describe(out, average=f"{how} of everything" if every is None else f"{how} by {every}")
+    text = f"{how} of everything" if every is None else f"{how} by {every}"
+    return describe(out, average=after(x, "average", text))
+
+
+def after(x: xr.DataArray, name: str, step: str) -> str:
+    """The attribute `name` with one more step: what was done before, then this."""
+    before = x.attrs.get(name)
+    return step if before is None else f"{before}; {step}"

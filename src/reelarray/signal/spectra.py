@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from typing import Any, Literal
 
 import numpy as np
@@ -141,15 +142,15 @@ class Spectrum:
         attrs = {"units": "Hz", "long_name": "frequency"}
         return xr.Variable(("frequency",), self.frequencies(), attrs)
 
-    def attrs(self, scaling: str | None, detrend: Any) -> dict[str, Any]:
-        """The parameters, as attributes of the result."""
-        name = (
-            self.window
-            if isinstance(self.window, str)
-            else str(self.window if isinstance(self.window, tuple) else "given")
-        )
+    def attrs(self, scaling: str | None, detrend: Any, real: np.dtype) -> dict[str, Any]:
+        """The parameters, as attributes of the result; a window that has no name is told by a hash of its values."""
+        parts = self.window if isinstance(self.window, tuple) else (self.window,)
+        if all(isinstance(part, str | int | float) for part in parts):
+            name = str(self.window)
+        else:
+            name = f"given sha256:{sha256(self.taper().astype('<f8').tobytes()).hexdigest()[:12]}"
         settings = {"nfft": self.nfft, "hop": self.hop, "window": name, "window_length": self.window_length}
-        return {**settings, "scaling": scaling or "none", "detrend": str(detrend or "none")}
+        return {**settings, "scaling": scaling or "none", "detrend": str(detrend or "none"), "precision": str(real)}
 
 
 def _whole(name: str, value: Any) -> int:
@@ -246,7 +247,7 @@ def stft(
     )
     units = f"{s.units} Hz-0.5" if scaling == "density" else s.units
     long_name = "short-time Fourier transform"
-    return describe(out.rename("stft"), units=units, long_name=long_name, **s.attrs(scaling, detrend))
+    return describe(out.rename("stft"), units=units, long_name=long_name, **s.attrs(scaling, detrend, real))
 
 
 def spectrogram(
@@ -377,7 +378,7 @@ def _powers(
     squared = "1" if s.units == "1" else _squared(s.units)
     units = squared if scaling == "spectrum" else ("Hz-1" if squared == "1" else f"{squared} Hz-1")
     quantity = "power spectral density" if scaling == "density" else "power spectrum"
-    return describe(out.rename(name), units=units, long_name=quantity, **s.attrs(scaling, detrend))
+    return describe(out.rename(name), units=units, long_name=quantity, **s.attrs(scaling, detrend, real))
 
 
 def _squared(units: str) -> str:

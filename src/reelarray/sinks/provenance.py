@@ -37,6 +37,7 @@ def identity(x: xr.DataArray, name: str, dtype: Any, encoding: str | None) -> tu
         "dims": list(map(str, x.dims)),
         "shape": list(x.shape),
         "dtype": str(np.dtype(dtype)),
+        "made_in": str(x.dtype),  # an encoding hides it
         "encoding": encoding,
         "result_version": RESULT_VERSION,
         "attrs": plain(dict(x.attrs)),
