@@ -22,6 +22,8 @@ from reelarray.source import Header
 
 # Header and name of one file may differ by what a recorder needs to open it.
 AGREE_NS = 2 * SECOND
+# Flags of a file that may have recorded longer than it has samples, or not as long.
+_CUT_SHORT = frozenset(("truncated", "unfinished", "zero_tail", "trailing_bytes"))
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,10 @@ def _from_headers(
 
 
 def place_back_to_back(paths: Sequence[str], headers: Sequence[Header | str], start_ns: int) -> Starts:
-    """Starts of files that follow each other without a gap from `start_ns` on, in the natural order of their paths."""
+    """Starts of files that follow each other without a gap from `start_ns` on, in the natural order of their paths.
+
+    Behind a file that was cut short, or cannot be read, nothing has a time: how much is missing there is not known.
+    """
     starts = Starts([None] * len(paths), [""] * len(paths), [[] for _ in paths])
     elapsed: Fraction = Fraction(0)
     broken = ""
@@ -203,14 +208,16 @@ def place_back_to_back(paths: Sequence[str], headers: Sequence[Header | str], st
         header = headers[index]
         if broken:
             starts.notes[index].append(
-                f"no_time: it follows {file_name(broken)}, whose length is unknown; repair that file, or exclude= it "
-                "if nothing is missing between its neighbours"
+                f"no_time: {broken}; pass timestamp= or timestamps_csv=, repair that file, or exclude= it if nothing "
+                "is missing between its neighbours"
             )
             continue
         starts.ns[index] = start_ns + int(elapsed * SECOND)
         starts.source[index] = "given"
         if isinstance(header, str):
-            broken = paths[index]
+            broken = f"it follows {file_name(paths[index])}, whose length is unknown"
+        elif cut := [flag for flag in header.flags if flag in _CUT_SHORT]:
+            broken = f"a file before was cut short ({file_name(paths[index])}: {cut[0]})"
         else:
             elapsed += header.frames / header.rate
     return starts

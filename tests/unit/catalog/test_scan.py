@@ -239,6 +239,29 @@ def test_nothing_is_placed_behind_a_file_of_unknown_length(tmp_path):
     assert "take2.wav, whose length is unknown" in row(table, "take3.wav").anomaly
 
 
+@pytest.mark.parametrize("flag", ["truncated", "unfinished", "zero_tail"])
+def test_nothing_is_placed_behind_a_file_that_was_cut_short(flag, tmp_path):
+    """Whatever it has not got would move all later starts early."""
+    for number in (1, 2, 3, 4):
+        write_wav(tmp_path / f"take{number}.wav", 2 * RATE)
+    whole = (tmp_path / "take2.wav").read_bytes()
+    if flag == "truncated":
+        cut = whole[:-1000]
+    elif flag == "unfinished":
+        cut = whole[:40] + bytes(4) + whole[44:-1000]
+    else:
+        cut = whole[: -3 * RATE] + bytes(3 * RATE)
+    (tmp_path / "take2.wav").write_bytes(cut)
+    table = scan(tmp_path, format="wav", start="2022-01-01", cache=False, zero_tail=True)
+    assert flag in codes(row(table, "take2.wav").anomaly)
+    assert row(table, "take2.wav").start == pd.Timestamp("2022-01-01T00:00:02")
+    for name in ("take3.wav", "take4.wav"):
+        assert pd.isna(row(table, name).start)
+        assert row(table, name).start_source == ""
+        assert "no_time: a file before was cut short (take2.wav: " in row(table, name).anomaly
+        assert "pass timestamp=" in row(table, name).anomaly
+
+
 # ---- timestamp.csv
 
 
