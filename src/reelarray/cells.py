@@ -13,6 +13,8 @@ from .clock import SampleClock
 from .errors import RecordingError
 from .exact import NANOSECONDS
 
+MOST_CELLS = 2**26  # a second a cell for two years; more would be gigabytes before the first is computed
+
 
 @dataclass(frozen=True, eq=False)
 class Cells:
@@ -32,6 +34,16 @@ class Cells:
         """Windows in each cell."""
         return self.end - self.begin
 
+    def where(self, keep: np.ndarray) -> Cells:
+        """Some of the cells; where others are left out, the clock has gaps."""
+        clock = self.clock.take(np.flatnonzero(keep))
+        return Cells(self.begin[keep], self.end[keep], clock, self.effort[keep])
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum of a value of each window, over the windows of each cell."""
+        total = np.append(0, np.cumsum(values))
+        return total[self.end] - total[self.begin]
+
 
 def parse_every(every: Any) -> int:
     """A span such as "60s", "1h", a timedelta -> ns."""
@@ -39,6 +51,8 @@ def parse_every(every: Any) -> int:
         raise RecordingError(
             f"every={every!r}: a span such as '60s' was expected (or, in ra.average, a number of rows)"
         )
+    if isinstance(every, str) and not any(letter.isalpha() for letter in every):  # pandas takes it as nanoseconds
+        raise RecordingError(f"every={every!r} has no unit of time: '60s', '1h', '1D' or the like was expected")
     try:
         span = int(pd.Timedelta(every).as_unit("ns").value)
     except (ValueError, TypeError, OverflowError) as error:
@@ -58,6 +72,11 @@ def wall_clock(windows: SampleClock, every: int, min_fraction: float = 0.0) -> C
     low = firsts.labels(windows.first) // every
     high = firsts.labels(windows.stops - 1) // every
     per_stretch = high - low + 1
+    if per_stretch.sum() > MOST_CELLS:
+        raise RecordingError(
+            f"a span of {every / NANOSECONDS:g} s would make {per_stretch.sum():,} cells of {windows.size:,} rows; up "
+            f"to {MOST_CELLS:,} were expected: pass a longer span, or select a part first"
+        )
     total = np.repeat(low, per_stretch) + np.arange(per_stretch.sum())
     bins = np.unique(total - np.repeat(np.cumsum(per_stretch) - per_stretch, per_stretch))
     begin = firsts.count_until(bins * every - 1)

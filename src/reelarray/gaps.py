@@ -23,7 +23,8 @@ def fill_gaps(x: xr.DataArray, value: Any = np.nan) -> xr.DataArray:
 
     A gap becomes its length times the rate, rounded, in rows; the labels of recorded rows stay, those of the new ones
     run linearly across the gap. Windows span filled gaps: those that touch a NaN are NaN. Of averages, `count` and
-    `effort` are 0 in filled rows. Filled samples are made where they are used and take no time to make.
+    `effort` are 0 in filled rows; averages made afterwards count filled samples as recorded ones. Filled samples are
+    made where they are used and take no time to make.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def fill_gaps(x: xr.DataArray, value: Any = np.nan) -> xr.DataArray:
             coords[name] = coord if "time" not in coord.dims else _insert_coord(coord, at, count)
     bounds = isinstance(x.xindexes["time"], ClockIndex) and x.xindexes["time"].bounds is not None
     data = _fill(x.data, at, count, value) if len(at) else x.data  # less than half a row missing: only joined
-    return label(data, filled, dims=x.dims[1:], coords=coords, attrs=x.attrs, name=x.name, bounds=bounds)
+    attrs = {**x.attrs, "gaps_filled_with": repr(value)}
+    return label(data, filled, dims=x.dims[1:], coords=coords, attrs=attrs, name=x.name, bounds=bounds)
 
 
 def _fill(data: Any, at: np.ndarray, count: np.ndarray, value: Any) -> Any:
@@ -106,7 +108,7 @@ def _insert_blocks(data: da.Array, at: np.ndarray, count: np.ndarray, value: Any
         )
     axes = tuple(range(data.ndim))
     name = f"fill-gaps-{tokenize(data.name, at.tobytes(), count.tobytes(), value)}"
-    return da.blockwise(
+    filled = da.blockwise(
         _insert,
         axes,
         data,
@@ -120,3 +122,4 @@ def _insert_blocks(data: da.Array, at: np.ndarray, count: np.ndarray, value: Any
         align_arrays=False,
         value=value,
     )
+    return filled.rechunk({0: max(data.chunks[0])})  # blocks of one size again: stores want them so

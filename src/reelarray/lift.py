@@ -341,7 +341,7 @@ def _from_any_array(work: Work, data: da.Array, plan: Plan, name: str) -> da.Arr
     ranges = None if plan.cells is None else [a.tobytes() for a in plan.cells]
     stretches = plan.windows.starts.tobytes(), plan.windows.stops.tobytes()
     token = tokenize(data.name, work, *stretches, owned.tobytes(), ranges)
-    return da.blockwise(
+    out = da.blockwise(
         _from_rows,
         (*axes, *new),
         data,
@@ -357,3 +357,6 @@ def _from_any_array(work: Work, data: da.Array, plan: Plan, name: str) -> da.Arr
         align_arrays=False,
         work=work,
     )
+    some = np.flatnonzero(sizes)
+    # A block without rows goes: in arrays of one row dask takes it for that row, and repeats it in arithmetic.
+    return out if len(some) == len(sizes) else out.blocks[some if len(some) else [0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -62,6 +63,9 @@ def recording(
 
 def nanoseconds(time: Any) -> int:
     """A UTC time -> ns since 1970. Times with an offset are converted, naive ones are UTC."""
+    number = isinstance(time, bool | int | float | np.integer | np.floating) and not isinstance(time, np.timedelta64)
+    if number or (isinstance(time, str) and not re.search(r"\d{4}", time)):  # pandas: ns since 1970, and today
+        raise ClockError(f"{time!r} is not a time of a day; e.g. '2022-03-01T12:00:00' was expected")
     try:
         stamp = pd.Timestamp(time)
     except (ValueError, TypeError, OverflowError) as error:
@@ -202,12 +206,13 @@ def join(recordings: Sequence[xr.DataArray], *, tolerance: Any = 0.0) -> xr.Data
 
     Parameters
     ----------
-    recordings : same dimensions, rate, units and dtype; they may not overlap
+    recordings : same dimensions, coordinates, rate, units and dtype; they may not overlap. Attributes that they do not
+        agree on are left out
     tolerance : seconds; a recording that starts this close to the end of the one before is joined to it, without a gap
 
     Raises
     ------
-    RecordingError : nothing to join, or arrays that differ in dims, units or coordinates
+    RecordingError : nothing to join, or arrays that differ in what must be the same
     ClockError : different rates, or recordings that overlap
 
     >>> a, b = recording([1, 2], rate=1, start="2022-03-01"), recording([3], rate=1, start="2022-03-01T00:01")
@@ -219,12 +224,17 @@ def join(recordings: Sequence[xr.DataArray], *, tolerance: Any = 0.0) -> xr.Data
         raise RecordingError("no recordings were given; one at least was expected")
     head = arrays[0]
     for other in arrays[1:]:
-        if other.dims != head.dims or other.shape[1:] != head.shape[1:]:
-            raise RecordingError(f"{head.dims} {head.shape[1:]} and {other.dims} {other.shape[1:]} cannot be joined")
-        if other.attrs.get("units") != head.attrs.get("units"):
-            raise RecordingError(f"units {head.attrs.get('units')!r} and {other.attrs.get('units')!r} cannot be joined")
+        for what, mine, theirs in (
+            ("dimensions", (head.dims, head.shape[1:]), (other.dims, other.shape[1:])),
+            ("dtypes", head.dtype, other.dtype),
+            ("units", head.attrs.get("units"), other.attrs.get("units")),
+            ("coordinates along time", _along_time(head), _along_time(other)),
+            ("calibrations", head.attrs.get("calibrated"), other.attrs.get("calibrated")),
+        ):
+            if mine != theirs:
+                raise RecordingError(f"{what} {mine!r} and {theirs!r} cannot be joined: make them alike first")
         for name, coord in head.coords.items():
-            if name != "time" and "time" not in coord.dims and not coord.equals(other.coords.get(name, coord)):
+            if "time" not in coord.dims and not coord.equals(other.coords.get(name, coord)):
                 raise RecordingError(f"coordinate {name!r} differs: {coord.values} and {other.coords[name].values}")
     arrays = [x for x in arrays if x.sizes["time"]] or arrays[:1]
     arrays.sort(key=lambda x: int(clock(x).labels(0)) if x.sizes["time"] else 0)
@@ -232,8 +242,21 @@ def join(recordings: Sequence[xr.DataArray], *, tolerance: Any = 0.0) -> xr.Data
     if tolerance:
         merged = join_within(merged, round(float(tolerance) * NANOSECONDS))
     variable = xr.Variable.concat([x.variable for x in arrays], "time")
-    coords = {n: c.variable for n, c in head.coords.items() if "time" not in c.dims}
-    return label(variable.data, merged, dims=head.dims[1:], coords=coords, attrs=head.attrs, name=head.name)
+    coords = {
+        name: coord.variable
+        if "time" not in coord.dims
+        else xr.Variable.concat([x[name].variable for x in arrays], "time")
+        for name, coord in head.coords.items()
+        if name != "time"
+    }
+    attrs = {name: value for name, value in head.attrs.items() if all(x.attrs.get(name) == value for x in arrays)}
+    index = head.xindexes["time"]
+    bounds = isinstance(index, ClockIndex) and index.bounds is not None
+    return label(variable.data, merged, dims=head.dims[1:], coords=coords, attrs=attrs, name=head.name, bounds=bounds)
+
+
+def _along_time(x: xr.DataArray) -> list[str]:
+    return sorted(str(name) for name, coord in x.coords.items() if "time" in coord.dims)
 
 
 def forget_clock(x: xr.DataArray) -> xr.DataArray:

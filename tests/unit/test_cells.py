@@ -115,3 +115,40 @@ def test_spans(given_span, ns):
 def test_what_is_no_span_is_named(wrong):
     with pytest.raises(RecordingError, match="every="):
         parse_every(wrong)
+
+
+def test_averages_of_averages_weigh_rows_by_what_they_are_made_of():
+    import xarray as xr
+
+    quiet, loud = np.zeros(6000), np.ones(100)
+    x = ra.recording(np.concatenate([quiet, loud]), rate=100, start="2022-03-01")
+    spectra = ra.spectrogram(x, nfft=8)
+    minutes = ra.average(spectra, "60s")
+    assert minutes["count"].values.tolist() == [1500, 24]
+    hour, direct = ra.average(minutes, "1h"), ra.average(spectra, "1h")
+    xr.testing.assert_allclose(hour, direct)
+    assert hour["count"].values.tolist() == direct["count"].values.tolist() == [1524]
+    assert hour["effort"].values.tolist() == direct["effort"].values.tolist() == [61.0]
+    lazy = ra.average(minutes.chunk(time=1), "1h")
+    assert lazy.values.tobytes() == hour.values.tobytes()
+    filled = ra.fill_gaps(ra.join([minutes, ra.average(ra.spectrogram(_later(x), nfft=8), "60s")]))
+    assert np.isnan(filled.values).any()
+    again = ra.average(filled, "1h")
+    assert np.isfinite(again.values).all()
+    assert again["count"].values.tolist() == [3048]
+    assert ra.average(filled, "1h", min_fraction=0.5).sizes["time"] == 0
+
+
+def _later(x):
+    return ra.recording(x.values, rate=100, start="2022-03-01T00:30")
+
+
+def test_spans_without_a_unit_and_means_of_decibels_are_refused():
+    x = ra.recording(np.ones(100), rate=10, start="2022-03-01", units="Pa")
+    for every in ("60", " 5 ", 60.0):
+        with pytest.raises(RecordingError, match="60s"):
+            ra.power_spectrum(x, nfft=8, every=every)
+    with pytest.raises(RecordingError, match="longer span"):
+        ra.average(x, "1ns")
+    with pytest.raises(RecordingError, match="average the power"):
+        ra.average(ra.to_decibel(ra.spectrogram(x, nfft=8)), "5s")

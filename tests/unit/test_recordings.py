@@ -308,3 +308,24 @@ def test_the_accessor_has_the_functions_with_their_signatures():
     assert "tolerance" not in ra.rate.__doc__
     assert x.reel.fill_gaps.__name__ == "fill_gaps"
     assert pickle.loads(pickle.dumps(x)).reel.rate() == 4
+
+
+def test_a_time_without_a_date_or_a_number_is_refused():
+    x = ra.recording(np.zeros(8), rate=1, start="2022-03-01")
+    for time in ("13:00", 3600, 12.5, np.int64(7), True):
+        with pytest.raises(ClockError, match="2022-03-01T12:00:00"):
+            ra.recording(np.zeros(8), rate=1, start=time)
+    assert ra.recording(np.zeros(8), rate=1, start="20220301T0000").equals(x)
+
+
+def test_join_keeps_what_goes_with_each_row_and_only_what_all_agree_on():
+    a = ra.average(ra.recording(np.arange(8.0), rate=1, start="2022-03-01", attrs={"site": "A", "depth": 5}), "2s")
+    b = ra.average(ra.recording(np.arange(4.0), rate=1, start="2022-03-02", attrs={"site": "B", "depth": 5}), "2s")
+    both = ra.join([b, a])
+    assert both["count"].values.tolist() == [2] * 6
+    assert both["effort"].values.tolist() == [2.0] * 6
+    assert both.attrs["depth"] == 5
+    assert "site" not in both.attrs
+    assert ra.time_bounds(both).shape == (6, 2)
+    with pytest.raises(RecordingError, match="dtypes"):
+        ra.join([a, b.astype("float32")])

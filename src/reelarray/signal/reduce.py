@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ..cells import Cells, parse_every, wall_clock
+from ..decibels import is_decibel
 from ..errors import RecordingError
+from ..exact import NANOSECONDS
 from ..lift import lift_windows
 from ..recordings import check_recording, clock, describe
 from ..windows import Windows
@@ -45,11 +48,12 @@ def average(
     block : rows of one block of the result
 
     Coordinates `count` (rows in the bin) and `effort` (seconds of recorded samples in the bin) come with wall-clock
-    averages. Sums are made row after row in float64, so that no chunking changes them.
+    averages; averages of those weigh each row by its `count`. A NaN row makes its bin NaN. Sums are made row after row
+    in float64, so that no chunking changes them.
 
     Raises
     ------
-    RecordingError : `every` is neither a span nor a whole number above 0
+    RecordingError : `every` is neither a span nor a whole number above 0; levels in dB
 
     >>> from reelarray import recording
     >>> x = recording([1.0, 3.0, 5.0, 7.0], rate=1, start="2022-03-01T00:00:02", units="V")
@@ -57,6 +61,11 @@ def average(
     (array([2., 6.]), array([2., 6.]))
     """
     x = check_recording(x)
+    if is_decibel(str(x.attrs.get("units", "1"))):
+        raise RecordingError(
+            f"levels in {x.attrs['units']} were given; a mean of decibels is the level of nothing: average the power, "
+            "then ra.to_decibel"
+        )
     given = "" if dtype is None else f" in {np.dtype(dtype)}"
     if dtype is None:
         dtype = x.dtype if x.dtype.kind in "fc" else np.float32 if x.dtype.itemsize <= 2 else np.float64
@@ -66,19 +75,47 @@ def average(
         windows = Windows(int(every), int(every))
         out = lift_windows(means, x, windows, dtype=dtype, label_at="mean", block=block, name="average")
         return describe(out.rename(x.name), average=after(out, "average", f"mean of {every} rows{given}"))
-    cells = wall_clock(clock(x), parse_every(every), min_fraction)
+    span = parse_every(every)
+    step = averaging("mean", every, min_fraction)
+    if "count" in x.coords and x["count"].dims == ("time",):
+        return _of_averages(x, span, min_fraction, dtype, block, step)
+    cells = wall_clock(clock(x), span, min_fraction)
     out = lift_windows(rows, x, Windows(1, 1), dtype=dtype, cells=cells, block=block, name="average")
-    return with_cells(out.rename(x.name), cells, f"mean{given}", every)
+    return with_cells(out.rename(x.name), cells, step)
 
 
-def with_cells(x: xr.DataArray, cells: Cells, how: str, every: Any) -> xr.DataArray:
-    """Rows of a result as cells: coordinates `count` and `effort`."""
+def averaging(how: str, every: Any, min_fraction: float) -> str:
+    """What was averaged, in words that two averages share only if they are the same."""
+    least = f" with at least {min_fraction!r} of it recorded" if min_fraction else ""
+    return (f"{how} of everything" if every is None else f"{how} by {every}") + least
+
+
+def _of_averages(
+    x: xr.DataArray, span: int, min_fraction: float, dtype: Any, block: int | None, step: str
+) -> xr.DataArray:
+    """Averages of averages weigh each row by its `count`: they are the averages of the windows themselves."""
+    count = x["count"].values.astype(np.int64)
+    cells = wall_clock(clock(x), span)
+    if "effort" in x.coords:
+        cells = replace(cells, effort=cells.sums(x["effort"].values))
+    cells = cells.where(cells.effort >= min_fraction * span / NANOSECONDS)
+    weights = xr.Variable(("time",), count)
+    weighted = (x.astype(np.float64) * weights).where(weights > 0, 0.0)  # a filled row, NaN, weighs nothing
+    out = lift_windows(rows, weighted, Windows(1, 1), dtype=np.float64, cells=cells, block=block, name="average")
+    total = cells.sums(count)
+    mean_weight = xr.Variable(("time",), np.where(total > 0, total / cells.count, np.nan))
+    out = (out / mean_weight).astype(dtype).rename(x.name).assign_attrs(x.attrs)
+    return with_cells(out, cells, step, count=total)
+
+
+def with_cells(x: xr.DataArray, cells: Cells, step: str, *, count: np.ndarray | None = None) -> xr.DataArray:
+    """Rows of a result as cells: coordinates `count` (windows in the cell unless given) and `effort`."""
+    count = cells.count if count is None else count
     out = x.assign_coords(
-        count=("time", cells.count, {"units": "1", "long_name": "number of windows or rows averaged"}),
+        count=("time", count, {"units": "1", "long_name": "number of windows or rows averaged"}),
         effort=("time", cells.effort, {"units": "s", "long_name": "duration of the recorded samples"}),
     )
-    text = f"{how} of everything" if every is None else f"{how} by {every}"
-    return describe(out, average=after(x, "average", text))
+    return describe(out, average=after(x, "average", step))
 
 
 def after(x: xr.DataArray, name: str, step: str) -> str:

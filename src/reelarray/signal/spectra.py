@@ -17,7 +17,7 @@ from ..errors import RecordingError
 from ..lift import lift_windows
 from ..recordings import check_recording, clock, describe
 from ..windows import Windows
-from .reduce import with_cells
+from .reduce import averaging, with_cells
 
 Scaling = Literal["density", "spectrum"]
 
@@ -343,7 +343,7 @@ def power_spectrum(
     span = None if every is None else parse_every(every)
     cells = everything(windows) if span is None else wall_clock(windows, span, min_fraction)
     out = _powers(x, s, scaling, detrend, dtype, block, name="power_spectrum", cells=cells, merge=average)
-    out = with_cells(out, cells, average, every)
+    out = with_cells(out, cells, averaging(average, every, min_fraction))
     return out if span is not None else out.isel(time=0).drop_vars("time", errors="ignore")
 
 
