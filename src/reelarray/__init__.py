@@ -56,7 +56,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *_MODULES})
 
 
 if Path(sys.argv[0] if sys.argv else "").stem != "reel":  # the command answers --help without waiting for xarray
