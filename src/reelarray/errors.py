@@ -59,7 +59,8 @@ class TruncatedFile(ReelError, OSError):
     def __init__(self, path: str, wanted: int, found: int) -> None:
         super().__init__(
             f"{path}: {wanted} frames were expected, {found} are there; the file was cut short or changed since it was "
-            "scanned: scan again, or open with on_bad='skip' to leave such files out"
+            "scanned: scan again, and leave such files out with exclude= or on_bad='skip', or pass on_bad='use' for "
+            "the samples that are there"
         )
         self.path, self.wanted, self.found = path, wanted, found
 

@@ -14,7 +14,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 # Goes up whenever a header is read differently: a cache of another version is read again, not trusted.
-VERSION = 1
+VERSION = 2
 Record = list[Any]
 Key = tuple[str, int, int]
 

@@ -65,11 +65,15 @@ class SndfileSource:
             explain(self.path, error)
         found = self._decode(start, stop) if status.st_size >= self.bytes else None
         if found is None or len(found) < stop - start:
-            count = self._count(start, stop)
+            count = self.count(start, stop)
             if count < stop - start:
                 raise TruncatedFile(self.path, wanted=stop - start, found=count)
         check_unchanged(self.path, status, self.bytes, self.modified_ns)
-        assert found is not None
+        if found is None or len(found) < stop - start:
+            raise FormatError(
+                f"{self.path}: libsndfile decodes frames {start} to {stop} in small pieces but not at once; the file "
+                "is damaged, or was written to meanwhile: open it again, or exclude= it"
+            )
         return found.reshape(shape)
 
     def _decode(self, start: int, stop: int) -> np.ndarray | None:
@@ -81,8 +85,8 @@ class SndfileSource:
         except _library_error():
             return None
 
-    def _count(self, start: int, stop: int) -> int:
-        """How many of the frames can be decoded; slow, for the text of an error."""
+    def count(self, start: int, stop: int) -> int:
+        """How many of the frames can be decoded; slow, for files that are known to be damaged."""
         done = start
         try:
             with _reader()(self.path) as file:
@@ -127,15 +131,21 @@ def probe(path: str) -> Header:
         with _reader()(path) as file:
             frames, rate, channels, subtype = file.frames, file.samplerate, file.channels, file.subtype
             kind, log, texts = file.format, file.extra_info, file.copy_metadata()
+            declared = None
             seek = _seek(subtype, file.sndfile_seekable)
             type = _type(subtype)
             flags: tuple[str, ...] = ("truncated",) if _CUT.search(log) else ()
             if kind in ("MP3", "MPEG") or not 0 <= frames < _UNKNOWN:
                 counted = _count_frames(file, type)
                 flags = ("counted",) if not 0 <= frames < _UNKNOWN else ("truncated",) if counted < frames else ()
+                declared = frames if "truncated" in flags else None
                 frames = counted
             elif kind == "OGG" and not _ends_an_ogg(path):
                 flags = ("truncated",)
+            elif kind == "FLAC" and frames and not _has_frame(file, frames - 1, type):
+                # the length is written first: nothing but the samples says that the file was cut
+                flags, declared = ("truncated",), frames
+                frames = SndfileSource(path, frames, type, channels, "none", 0, 0).count(0, frames)
     except _library_error() as error:
         raise FormatError(
             f"{path} ({status.st_size} bytes) starts with {head!r}; libsndfile, which decodes FLAC, AIFF, Ogg, MP3 and "
@@ -143,6 +153,8 @@ def probe(path: str) -> Header:
             "skip it"
         ) from None
     metadata: dict[str, Any] = {"container": kind}
+    if declared is not None:
+        metadata["declared_frames"] = declared
     if texts:
         metadata["strings"] = texts
     if "Recorded at" in texts.get("comment", "") and (moth := tags.audiomoth(texts["comment"])):
@@ -233,6 +245,15 @@ def _library_error() -> type[Exception]:
 
     error: type[Exception] = soundfile.LibsndfileError
     return error
+
+
+def _has_frame(file: Any, frame: int, type: str) -> bool:
+    """Can the frame be decoded? One seek and one block: 0.1 ms, and more only where it cannot."""
+    try:
+        file.seek(frame)
+        return len(file.read(1, dtype=type)) == 1
+    except _library_error():
+        return False
 
 
 def _count_frames(file: Any, type: str) -> int:

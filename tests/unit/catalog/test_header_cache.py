@@ -10,6 +10,7 @@ from recorder_files import RATE, deployment, write_wav
 
 from reelarray import formats
 from reelarray.catalog import scan
+from reelarray.catalog.cache import VERSION
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_vanished_files_are_dropped_by_a_whole_scan_and_kept_by_a_part(folder, t
     assert len(json.loads(file.read_text())["path"]) == 2
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1}', "\x00\xff", "null"])
+@pytest.mark.parametrize("content", ["{", "[]", f'{{"version": {VERSION}}}', "\x00\xff", "null"])
 def test_a_damaged_cache_is_ignored_with_a_warning(folder, tmp_path, caplog, content):
     file = tmp_path / "one.json"
     expected = scan(folder, cache=file)

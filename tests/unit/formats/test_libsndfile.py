@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from reelarray import formats
+from reelarray.catalog import scan
 from reelarray.errors import FormatError, TruncatedFile
 from reelarray.testing import check_format
 
@@ -53,13 +54,40 @@ def test_flac_without_a_length_is_counted_and_read_to_its_end(tmp_path: Path) ->
 def test_a_flac_that_lost_its_end_raises_at_the_read_that_misses_it(tmp_path: Path) -> None:
     path = str(tmp_path / "x.flac")
     soundfile.write(path, NOISE, 48000)
-    os.truncate(path, os.path.getsize(path) // 2)
     source = formats.source(formats.probe(path))
     np.testing.assert_array_equal(source.read(0, 10_000), NOISE[:10_000])
+    os.truncate(path, os.path.getsize(path) // 2)
     with pytest.raises(TruncatedFile) as caught:
         source.read(20_000, 50_000)
     assert caught.value.wanted == 30_000
     assert 0 < caught.value.found < 15_000
+    assert "exclude=" in str(caught.value)
+
+
+@pytest.mark.parametrize("cut", [1, 5_000, 100_000])
+def test_a_flac_that_was_cut_is_flagged_and_what_is_there_is_read(tmp_path: Path, cut: int) -> None:
+    path = str(tmp_path / "20220301_000000.flac")
+    soundfile.write(path, NOISE, 48000)
+    os.truncate(path, os.path.getsize(path) - cut)
+    header = formats.probe(path)
+    assert header.flags == ("truncated",)
+    assert header.metadata["declared_frames"] == 60_000
+    assert 20_000 < header.frames < 60_000
+    source = formats.source(header)
+    for start, stop in ((0, header.frames), (header.frames - 1, header.frames), (header.frames // 2, header.frames)):
+        np.testing.assert_array_equal(source.read(start, stop), NOISE[start:stop])
+    table = scan(tmp_path, cache=False)
+    assert not table["use"][0]
+    assert table["anomaly"][0].startswith(f"truncated: {header.frames:,} of 60,000 frames are there")
+
+
+def test_what_decodes_in_pieces_but_not_at_once_is_an_error_of_ours(tmp_path: Path, monkeypatch) -> None:
+    path = str(tmp_path / "x.flac")
+    soundfile.write(path, NOISE, 48000)
+    source = formats.source(formats.probe(path))
+    monkeypatch.setattr(type(source), "_decode", lambda *_: None)
+    with pytest.raises(FormatError, match="in small pieces but not at once"):
+        source.read(0, 100)
 
 
 @pytest.mark.parametrize(("name", "subtype"), [("x.ogg", "VORBIS"), ("x.opus", "OPUS")])
