@@ -8,18 +8,29 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .errors import MissingPackage, ReelError
+from .errors import ReelError
 
 EXIT_CODES = """\
 exit codes:
   0  done
   1  an error inside reelarray (run again with --debug and report it)
-  2  bad arguments, or input that cannot be used; nothing was written
+  2  bad arguments, or input that cannot be used or read; nothing was written
   3  done, but files were left out; the summary lists them
   4  stopped by the user; the same command goes on where it stopped
+  5  stopped by an input while running (gone, cut or changed); what was made is
+     kept: run the same command again after mending it
+  6  the output is held by another process that writes it
   7  the output cannot be written (no space, no permission)
 """
-OK, INTERNAL, BAD_INPUT, LEFT_OUT, STOPPED, UNWRITABLE = 0, 1, 2, 3, 4, 7
+OK, INTERNAL, BAD_INPUT, LEFT_OUT, STOPPED, INPUT_LOST, HELD, UNWRITABLE = range(8)
+
+
+class InputLost(ReelError):
+    """An input that was there when the run began cannot be read any more."""
+
+
+class Unwritable(ReelError, OSError):
+    """The output cannot be written."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,11 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def exit_code(error: Exception) -> int:
     """The code that an error ends the command with."""
-    if isinstance(error, MissingPackage | ReelError | FileNotFoundError | NotADirectoryError | FileExistsError):
-        return BAD_INPUT
-    if isinstance(error, OSError):
-        return UNWRITABLE if getattr(error, "errno", None) in (1, 13, 28, 30, 122) else BAD_INPUT
-    return BAD_INPUT if isinstance(error, ValueError | KeyError | TypeError) else INTERNAL
+    from .sinks.journal import OutputHeld
+
+    for kind, code in ((InputLost, INPUT_LOST), (OutputHeld, HELD), (Unwritable, UNWRITABLE)):
+        if isinstance(error, kind):
+            return code
+    return BAD_INPUT if isinstance(error, ReelError | OSError) else INTERNAL
 
 
 def parser() -> argparse.ArgumentParser:
@@ -158,6 +170,9 @@ def _spectrogram(commands: argparse._SubParsersAction, **options: object) -> Non
     group.add_argument("--overlap", choices=("error", "first", "last"), default="error", help="where files overlap")
     group.add_argument(
         "--on-bad", choices=("raise", "skip", "use"), default="skip", help="bad files: stop, leave out (default), use"
+    )
+    group.add_argument(
+        "--position", nargs=2, type=float, metavar=("LAT", "LON"), help="in degrees; goes into the attributes"
     )
     group = p.add_argument_group("calibration to pascal")
     group.add_argument("--calibration", metavar="FILE", help="TOML or JSON with the values below")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,41 @@ import xarray as xr
 
 from . import catalog as catalogs
 from .choosing import choose_files
-from .cli import LEFT_OUT, OK
-from .errors import RecordingError
+from .cli import LEFT_OUT, OK, InputLost, Unwritable
+from .errors import FormatError, RecordingError, TruncatedFile
 from .opening import open_recordings
 from .progress import Progress
 from .recordings import clock
 from .sinks.access import check_access, give_access, umask
+from .sinks.atomic import writing
+from .sinks.journal import OutputExists, OutputHeld
+
+# What a disk or its owner says to a writer; other errors come from names that cannot be.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_REFUSED = (errno.EPERM, errno.EACCES, errno.EIO)
+
+
+@contextmanager
+def output(path: str | os.PathLike[str], inputs: Collection[str] = ()) -> Iterator[None]:
+    """Errors while an output is written: by what is read for it (`InputLost`), or by itself (`Unwritable`)."""
+    try:
+        yield
+    except (OutputExists, OutputHeld):
+        raise
+    except (FormatError, TruncatedFile) as error:
+        raise _lost(error) from error
+    except OSError as error:
+        if error.filename in inputs:
+            raise _lost(error) from error
+        if error.errno in _FULL or (error.errno in _REFUSED and error.filename is not None):
+            raise Unwritable(f"{path} cannot be written: {error}") from error
+        if inputs and error.filename is None:  # a remote file names itself in the text
+            raise _lost(error) from error
+        raise
+
+
+def _lost(error: Exception) -> InputLost:
+    return InputLost(f"stopped by an input, run the same command again after mending it: {error}")
 
 
 def scan_files(arguments: argparse.Namespace, **options: Any) -> pd.DataFrame:
@@ -60,21 +92,32 @@ def scan(arguments: argparse.Namespace) -> int:
     written = catalogs.drop_abnormal(table) if arguments.exclude_abnormal else table
     with umask(arguments.umask):
         for path, write in (
-            (arguments.csv, lambda path: written.drop(columns=["metadata", "layout"]).to_csv(path, index=False)),
+            (arguments.csv, lambda path: _write_csv(written.drop(columns=["metadata", "layout"]), path)),
             (arguments.write_timestamps, lambda path: catalogs.write_timestamps(written, path)),
             (arguments.write_metadata, lambda path: catalogs.write_metadata(_metadata(written, arguments), path)),
             (arguments.write_file_metadata, lambda path: catalogs.write_file_metadata(written, path)),
         ):
             if path is not None:
-                write(path)
-                give_access(path, group=arguments.group, mode=arguments.mode)
+                with output(path):
+                    write(path)
+                    give_access(path, group=arguments.group, mode=arguments.mode)
                 print(f"written   {path}")
     if arguments.quarantine is not None:
-        moved = catalogs.quarantine(table, arguments.quarantine)
+        with output(arguments.quarantine):
+            moved = catalogs.quarantine(table, arguments.quarantine)
         for row in moved.itertuples(index=False):
             print(f"moved     {row.path} -> {row.moved_to} ({row.anomaly})")
         print(f"moved     {len(moved)} files to {arguments.quarantine}")
     return OK
+
+
+def _write_csv(table: pd.DataFrame, path: str) -> None:
+    if os.path.exists(path) and not os.path.isfile(path):  # /dev/stdout
+        table.to_csv(path, index=False)
+        return
+    kind: Any = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}.get(Path(path).suffix)
+    with writing(path) as temporary:
+        table.to_csv(temporary, index=False, compression=kind)
 
 
 def _metadata(table: pd.DataFrame, arguments: argparse.Namespace) -> Any:
@@ -126,26 +169,32 @@ def spectrogram(arguments: argparse.Namespace) -> int:
     table = scan_files(arguments)
     chosen, left_out = choose_files(table, rate=arguments.rate, channels=arguments.channels, on_bad=arguments.on_bad)
     x = open_recordings(
-        chosen,
+        table,
         begin=arguments.begin,
         end=arguments.end,
         channel=arguments.channel,
+        rate=arguments.rate,
+        channels=arguments.channels,
         tolerance=arguments.tolerance,
         overlap=arguments.overlap,
-        on_bad="use",
+        on_bad=arguments.on_bad,
+        position=None if arguments.position is None else tuple(arguments.position),
         **_calibration(arguments),
     )
     spectra = _spectra(x, arguments)
+    inputs = set(chosen["path"])
     print(_describe_input(x, len(chosen)))
     with umask(arguments.umask):
         if arguments.output is not None:
-            spectra = _write(spectra, arguments)
+            with output(arguments.output, inputs):
+                spectra = _write(spectra, arguments)
         if arguments.png is not None:
             from .plot import save_spectrogram
 
             limits = {"vmin": arguments.vmin, "vmax": arguments.vmax}
-            save_spectrogram(spectra, arguments.png, log_frequency=arguments.log_frequency, **limits)
-            give_access(arguments.png, group=arguments.group, mode=arguments.mode)
+            with output(arguments.png, inputs):
+                save_spectrogram(spectra, arguments.png, log_frequency=arguments.log_frequency, **limits)
+                give_access(arguments.png, group=arguments.group, mode=arguments.mode)
             print(f"picture   {arguments.png}")
     print(f"time      {time.monotonic() - begun:.1f} s")
     for row in left_out.itertuples(index=False):
@@ -216,4 +265,5 @@ def demo(arguments: argparse.Namespace) -> int:
     """`reel demo`: a small deployment made and worked on."""
     from .demo import run
 
-    return run(Path(arguments.folder))
+    with output(arguments.folder):
+        return run(Path(arguments.folder))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 import wave
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
 import reelarray as ra
+from reelarray import commands
 from reelarray.cli import main
+from reelarray.sinks.journal import hold
 
 RATE = 8000
 
@@ -93,6 +97,40 @@ def test_broken_files_are_left_out_named_and_told_by_the_exit_code(troubled, tmp
     assert ra.open_zarr(out).time.values[-1] < np.datetime64("2022-03-01T00:00:13")
 
 
+@pytest.mark.parametrize("on_bad", ["skip", "use"])
+def test_the_store_says_how_many_files_were_left_out(troubled, tmp_path, on_bad):
+    out = tmp_path / "out.zarr"
+    assert main(["spectrogram", str(troubled), "-o", str(out), "--no-cache", "--on-bad", on_bad]) == 3
+    x = ra.open_recordings(troubled, cache=False, on_bad=on_bad)
+    assert x.attrs["files_left_out"] == (2 if on_bad == "skip" else 1)
+    assert ra.open_zarr(out).attrs["files_left_out"] == x.attrs["files_left_out"]
+    assert ra.open_zarr(out).identical(ra.spectrogram(x, nfft=1024).compute())
+
+
+def test_a_position_goes_into_the_attributes(folder, tmp_path, capsys):
+    command = ["spectrogram", str(folder), "-o", str(tmp_path / "out.zarr"), "--no-cache", "--position"]
+    assert main([*command, "48.4", "-4.5"]) == 0
+    attrs = ra.open_zarr(tmp_path / "out.zarr").attrs
+    assert (attrs["latitude"], attrs["longitude"]) == (48.4, -4.5)
+    assert main([*command, "148.4", "-4.5"]) == 2
+    assert "148.4" in capsys.readouterr().err
+
+
+def test_times_from_a_table_and_from_characters(folder, tmp_path):
+    stamps = tmp_path / "stamps.csv"
+    names = sorted(path.name for path in folder.iterdir())
+    rows = [f"{name},2023-05-0{day}T00:00:00Z" for day, name in enumerate(names, 1)]
+    stamps.write_text("\n".join(["filename,timestamp", *rows]) + "\n")
+    command = ["spectrogram", str(folder), "--no-cache", "--average", "1s", "-o"]
+    assert main([*command, str(tmp_path / "a.zarr"), "--timestamps-csv", str(stamps)]) == 0
+    days = ra.open_zarr(tmp_path / "a.zarr").time.values.astype("M8[D]")
+    assert sorted(set(days.astype(str).tolist())) == ["2023-05-01", "2023-05-02", "2023-05-03"]
+    offsets = ["--offsets", "2", "16", "--timestamp", "%Y%m%d_%H%M%S"]
+    assert main([*command, str(tmp_path / "b.zarr"), *offsets]) == 0
+    plain = ra.power_spectrum(ra.open_recordings(folder, cache=False), every="1s")
+    assert ra.open_zarr(tmp_path / "b.zarr").time.values.tolist() == plain.time.values.tolist()
+
+
 def test_on_bad_raise_writes_nothing(troubled, tmp_path, capsys):
     out = tmp_path / "out.zarr"
     assert main(["spectrogram", str(troubled), "-o", str(out), "--on-bad", "raise", "--no-cache"]) == 2
@@ -136,6 +174,20 @@ def test_running_again_makes_nothing_twice(folder, tmp_path, capsys):
         (["spectrogram", "{folder}", "-o", "x.zarr", "--mode", "rw"], "octal"),
         (["info", "nowhere.wav"], "nowhere.wav"),
         (["scan", "{folder}", "--timezone", "Mars"], "Mars"),
+        (["scan", "{folder}", "--offsets", "5", "2"], "5"),
+        (["scan", "{folder}", "--recorder", "abacus"], "abacus"),
+        (["scan", "{folder}", "--start", "noon"], "noon"),
+        (["scan", "{folder}", "--format", "paper"], "paper"),
+        (["scan", "{folder}", "--tolerance", "-1"], "-1"),
+        (["scan", "{folder}", "--timestamps-csv", "none.csv"], "none.csv"),
+        (["scan", "{folder}", "--csv", "no/folder.csv"], "no"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--begin", "noon"], "noon"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--channel", "7"], "7"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--rate", "-7"], "-7"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--nfft", "0"], "nfft"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--window-length", "0"], "window_length"),
+        (["spectrogram", "{folder}", "-o", "x.zarr", "--group", "no-such-group"], "no-such-group"),
+        (["spectrogram", "{folder}", "--png", "x.png", "--vmin", "5", "--vmax", "1"], "vmin"),
     ],
 )
 def test_errors_are_one_line_that_says_what_to_do(folder, tmp_path, monkeypatch, capsys, arguments, told):
@@ -147,6 +199,91 @@ def test_errors_are_one_line_that_says_what_to_do(folder, tmp_path, monkeypatch,
     assert printed.err.startswith("reel: ")
     assert len(printed.err.strip().splitlines()) == 1
     assert not (tmp_path / "x.zarr").exists()
+
+
+OPTIONS = ["--nfft", "256", "--no-cache"]
+SMALL = 16 * 129 * 4  # bytes of a block: 16 spectra
+
+
+@pytest.fixture
+def many_blocks(monkeypatch):
+    monkeypatch.setattr("reelarray.lift.LARGEST_BLOCK", SMALL)
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+@pytest.mark.parametrize("trouble", ["gone", "cut", "changed"])
+def test_an_input_that_goes_while_running_stops_the_run_which_goes_on_later(
+    folder, tmp_path, monkeypatch, capsys, many_blocks, trouble
+):
+    command = ["spectrogram", str(folder), *OPTIONS, "-o"]
+    assert main([*command, str(tmp_path / "undisturbed.zarr")]) == 0
+    last, aside = folder / "X_20220301_000010.wav", tmp_path / "aside.wav"
+    made = []
+
+    def lose(self, done, total):
+        made.append((done, total))
+        if done == 3:
+            last.rename(aside)
+            if trouble != "gone":
+                last.write_bytes(aside.read_bytes()[: 3000 if trouble == "cut" else None])
+
+    monkeypatch.setattr(commands.Progress, "__call__", lose)
+    out = tmp_path / "out.zarr"
+    capsys.readouterr()
+    assert main([*command, str(out)]) == 5
+    printed = capsys.readouterr()
+    assert str(last) in printed.err
+    assert "run the same command again" in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+    monkeypatch.undo()
+    monkeypatch.setattr("reelarray.lift.LARGEST_BLOCK", SMALL)
+    assert len((out / ".reelarray" / "journal.jsonl").read_text().splitlines()) > 3
+    aside.replace(last)
+    assert main([*command, str(out)]) == 0
+    done, total = made[-1]
+    assert f"{done} blocks were there, {total - done} were made" in capsys.readouterr().out
+    assert ra.open_zarr(out).identical(ra.open_zarr(tmp_path / "undisturbed.zarr"))
+
+
+def test_an_input_that_cannot_be_read_is_no_fault_of_the_output(folder, tmp_path, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(commands.catalogs, "scan", refuse)
+    assert main(["spectrogram", str(folder), "-o", str(tmp_path / "out.zarr")]) == 2
+    assert "Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["ENOSPC", "EACCES", "EROFS", "EDQUOT"])
+def test_an_output_that_cannot_be_written(folder, tmp_path, monkeypatch, capsys, number):
+    out = tmp_path / "out.zarr"
+
+    def fail(*_):
+        code = getattr(errno, number)
+        raise OSError(code, os.strerror(code), str(out / "values" / "c"))
+
+    monkeypatch.setattr("reelarray.sinks.faults.checkpoint", fail)
+    assert main(["spectrogram", str(folder), "-o", str(out), *OPTIONS]) == 7
+    assert f"{out} cannot be written" in capsys.readouterr().err
+
+
+def test_an_output_that_another_process_holds(folder, tmp_path, capsys):
+    out = tmp_path / "out.zarr"
+    command = ["spectrogram", str(folder), "-o", str(out), *OPTIONS]
+    assert main(command) == 0
+    with hold(out / ".reelarray" / "journal.jsonl"):
+        assert main(command) == 6
+    assert str(out) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [KeyError, TypeError, ValueError, AssertionError, IndexError])
+def test_errors_of_our_own_are_called_that(folder, monkeypatch, kind):
+    def fail(*_, **__):
+        raise kind("oh")
+
+    monkeypatch.setattr(commands, "open_recordings", fail)
+    assert main(["spectrogram", str(folder), "-o", "x.zarr", "--no-cache"]) == 1
 
 
 def test_debug_shows_the_traceback(capsys):
@@ -173,6 +310,25 @@ def test_scan_reports_and_writes_tables(troubled, tmp_path, capsys):
     assert len(pd.read_csv(table)) == 3
     assert len(stamps.read_text().splitlines()) in (3, 4)
     assert len(list(troubled.iterdir())) == 5, "nothing is moved unless told"
+
+
+def test_a_table_is_written_whole_or_not_at_all(folder, tmp_path, monkeypatch):
+    table, packed = tmp_path / "table.csv", tmp_path / "table.csv.gz"
+    command = ["scan", str(folder), "--no-cache", "--csv"]
+    assert main([*command, str(table)]) == 0
+    assert main([*command, str(packed)]) == 0
+    assert pd.read_csv(packed).equals(pd.read_csv(table))
+    before = table.read_bytes()
+
+    def full(self, path, **_):
+        with open(path, "w") as file:
+            file.write("half a")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    assert main([*command, str(table)]) == 7
+    assert table.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["recordings", "table.csv", "table.csv.gz"]
 
 
 def test_scan_json_and_quarantine(troubled, tmp_path, capsys):
