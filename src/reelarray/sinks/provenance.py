@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from dask.blockwise import Blockwise
 
 from .. import graph
 from ..errors import RecordingError
@@ -21,6 +23,10 @@ RESULT_VERSION = 1  # raised when a transform comes to give other numbers for th
 _ROW = ("name", "bytes", "modified_ns", "start", "samples")
 _OPAQUE = ("inputs", "values", "clock")  # hashes
 
+_TOKEN = re.compile(r"-(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
+# Layers that read, cut or put together: how many there are depends on chunks, and values do not depend on them.
+_NO_STEP = re.compile(r"(read|getitem|rechunk.*|concatenate|blocks|shifted|overlap|trim|.*-(head|ahead|partial))$")
+
 Inputs = list[list[Any]]
 
 
@@ -28,7 +34,8 @@ def identity(x: xr.DataArray, name: str, dtype: Any, encoding: str | None) -> tu
     """(what an array is, as JSON values; the rows of the files it comes from).
 
     Files count by name (from their common folder on), size, time of change, range and calibration. Values in memory
-    count themselves. Of other lazy arrays only the parameters, clock and coordinates are known.
+    count themselves. Of other lazy arrays only the parameters, clock and coordinates are known. What was done between
+    files and array counts by the names of the steps ("mul", "sqrt"), not by the constants in them.
     """
     tables = _tables(x)
     inputs = [row for table in tables for row in _rows(table)]
@@ -44,6 +51,8 @@ def identity(x: xr.DataArray, name: str, dtype: Any, encoding: str | None) -> tu
         "coords": {str(n): _coord(c) for n, c in sorted(x.coords.items(), key=lambda item: str(item[0]))},
         "inputs": sorted(_digest(table) for table in tables) or None,
     }
+    if tables:
+        known["steps"] = _steps(x.data)
     if not hasattr(x.data, "dask"):
         known["values"] = _hash(np.asarray(x.data))
     return known, inputs
@@ -107,6 +116,38 @@ def plain(value: Any, where: str = "attribute") -> Any:
 def _tables(x: xr.DataArray) -> list[SourceTable]:
     own = graph.rows(x.data)
     return graph.sources(x.data) if own is None else [own]
+
+
+def _steps(array: Any) -> list[str]:
+    """Names of the layers of a graph, inputs before what is made of them; the same in any chunks and process."""
+    layers, needs = array.dask.layers, array.dask.dependencies
+    made: dict[str, str] = {}  # a hash of what stands behind each layer
+    inputs: dict[str, list[str]] = {}
+    steps: dict[str, str] = {}
+    for name in array.dask._toposort_layers():
+        layer = layers[name]
+        if isinstance(layer, Blockwise):
+            own = [str(n) for n, _ in layer.indices if n in needs[name]]  # as arguments stand: a - b is not b - a
+        else:
+            own = sorted(needs[name], key=made.__getitem__)
+        inputs[name] = list({made[n]: n for n in own}.values())
+        step, hashes = _TOKEN.sub("", name), [made[n] for n in inputs[name]]
+        if _NO_STEP.match(step):
+            made[name] = hashes[0] if len(hashes) == 1 else _hash(np.array(hashes, str))
+        else:
+            made[name], steps[name] = _hash(np.array([step, *hashes])), step
+    found: dict[str, str] = {}  # each step once, by its hash
+    left: list[tuple[str, bool]] = [(array.name, False)]
+    seen: set[str] = set()
+    while left:
+        name, ready = left.pop()
+        if ready:
+            if name in steps:
+                found.setdefault(made[name], steps[name])
+        elif name not in seen:
+            seen.add(name)
+            left += [(name, True), *((n, False) for n in reversed(inputs[name]))]
+    return list(found.values())
 
 
 def _rows(table: SourceTable) -> Inputs:

@@ -77,8 +77,9 @@ def write_zarr(
     progress : called here with (blocks in place, blocks in all), first with what was there
 
     What an array is, is told by its attributes, coordinates, clock, shape, and the names, sizes and times of change of
-    the files it is made of; or by its values, in memory. Arithmetic of your own shows in none of these: give it an
-    attribute. For a lazy array that comes from anywhere else you vouch: call again with the same one.
+    the files it is made of; or by its values, in memory. Arithmetic of your own shows by its steps, not by their
+    constants (`x * 2` is not `x`, but passes for `x * 3`): give those an attribute. For a lazy array that comes from
+    anywhere else you vouch: call again with the same one.
 
     Raises
     ------

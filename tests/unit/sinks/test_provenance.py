@@ -17,6 +17,7 @@ from stores import files, recorded, spectra
 import reelarray as ra
 from reelarray import graph
 from reelarray.sinks.files import AtomicStore
+from reelarray.sinks.journal import OutputExists
 from reelarray.sinks.provenance import changed_inputs, differences, fingerprint, identity, is_known
 
 
@@ -78,7 +79,9 @@ def test_what_counts(paths, tmp_path):
     assert differences(base, known(spectra(paths), "db16")) == ["encoding: None there, 'db16' now"]
     assert differences(base, of(window="hamming")) == ["window: 'hann' there, 'hamming' now"]
     gained = ra.spectrogram(recorded(paths) * 1.0, nfft=64, hop=32)
-    assert differences(base, known(gained)) == []  # the caller's own arithmetic shows in no attribute
+    assert differences(base, known(gained)) == ["steps: ['spectrogram'] there, ['mul', 'spectrogram'] now"]
+    louder = ra.spectrogram(recorded(paths) * 2.0, nfft=64, hop=32)
+    assert differences(known(louder), known(gained)) == []  # the caller's own constants show nowhere
     x = recorded(paths)
     table = graph.rows(x.data).gained(2.0)
     louder = x.copy(data=graph.read_array(table, 1500))
@@ -93,6 +96,40 @@ def test_what_counts(paths, tmp_path):
         "time from_to",
         "time rows",
     }
+
+
+COMPUTED = {
+    "as they are": (lambda x: x, []),
+    "a part": (lambda x: ra.spectrogram(x, nfft=64)[5:50], ["spectrogram"]),
+    "arithmetic": (lambda x: np.sqrt(abs(x) * 2), ["abs", "mul", "sqrt"]),
+    "of one array twice": (lambda x: x.where(x > 0), ["gt", "where"]),
+    "in order": (lambda x: np.sin(x) - np.cos(x), ["sin", "cos", "sub"]),
+    "in another order": (lambda x: np.cos(x) - np.sin(x), ["cos", "sin", "sub"]),
+    "a transform": (lambda x: ra.spectrogram(x, nfft=700), ["spectrogram"]),
+    "a transform of arithmetic": (lambda x: ra.spectrogram(x + 1, nfft=700), ["add", "spectrogram"]),
+    "normalized": (lambda x: ra.normalize(x), None),
+    "a mean": (lambda x: x.mean("time"), None),
+}
+
+
+@pytest.mark.parametrize("case", COMPUTED)
+def test_steps_count_and_chunks_do_not(paths, case):
+    make, steps = COMPUTED[case]
+    made = known(make(recorded(paths)))
+    if steps is not None:
+        assert made["steps"] == steps
+    assert differences(made, known(make(recorded(paths)))) == []
+    for chunked in (recorded(paths, chunk=77), recorded(paths).chunk(time=60), recorded(paths).chunk(time=-1)):
+        assert differences(made, known(make(chunked))) == []
+        assert differences(made, known(make(chunked).chunk(time=50) if "time" in made["dims"] else make(chunked))) == []
+    assert fingerprint(made) != fingerprint(known(make(recorded(paths)) * 2))
+
+
+def test_arithmetic_does_not_pass_for_what_is_there(paths, tmp_path):
+    s = spectra(paths)
+    ra.write_zarr(s, tmp_path / "s.zarr", name="s")
+    with pytest.raises(OutputExists, match="steps"):
+        ra.write_zarr(s * 2, tmp_path / "s.zarr", name="s")
 
 
 def test_changed_inputs_are_named():
