@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ..clock import SampleClock
+from ..decibels import is_decibel
 from ..errors import RecordingError
 from ..exact import NANOSECONDS
 from ..recordings import label, nanoseconds
@@ -79,7 +80,7 @@ def pixels(
     if reduce == "pick":
         middle = low + np.maximum(high - low - PICKED, 0) // 2
         low, high = middle, np.minimum(high, middle + PICKED)
-    decibel = is_decibel(x)
+    decibel = is_decibel(str(x.attrs.get("units", "")))
     data, low, high = only_runs(x.data, low, high)
     sums, counts = _sums(data, low, high, partial(_block, channel=picked, bins=bins, groups=groups, decibel=decibel))
     values = np.full((width, len(groups)), np.nan)
@@ -99,10 +100,6 @@ def pixels(
         attrs={**x.attrs, "pixels": text},
         name=x.name,
     )
-
-
-def is_decibel(x: xr.DataArray) -> bool:
-    return str(x.attrs.get("units", "")).strip().lower().startswith("db")
 
 
 # ---- checks ----------------------------------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..decibels import is_decibel
 from ..errors import MissingPackage, RecordingError
 from ..recordings import clock
 from ..signal.levels import to_decibel
 from .axes import TimeAxis, duration, label_frequency, label_levels
-from .pixels import Reduce, is_decibel, pixels
+from .pixels import Reduce, pixels
 
 GAP_COLOR = "#e4e4e4"  # grey, which no colour of a spectral colour map is
 _GREY = "#666666"
@@ -178,7 +179,7 @@ def plot_area(width_px: int = 1600, height_px: int = 700, colorbar: bool = True)
 
 
 def _levels(made: xr.DataArray, reference: Any) -> xr.DataArray:
-    if not is_decibel(made):
+    if not is_decibel(str(made.attrs.get("units", ""))):
         return to_decibel(made, reference=reference, quantity="power")
     if reference is not None:
         raise RecordingError(f"reference={reference!r} was given with levels that have one: {made.attrs['units']!r}")

@@ -15,6 +15,7 @@ import xarray as xr
 
 from .. import __version__, graph
 from ..clock import SampleClock
+from ..decibels import is_decibel
 from ..errors import RecordingError
 from ..exact import NANOSECONDS
 from ..recordings import clock as clock_of
@@ -175,7 +176,7 @@ def _matrix(x: xr.DataArray) -> tuple[np.ndarray, np.ndarray, float, np.ndarray,
         )
     clock = clock_of(x)
     x = x.transpose("time", "frequency")
-    if str(x.attrs.get("units", "")).startswith("dB"):
+    if is_decibel(str(x.attrs.get("units", ""))):
         reference = float(x.attrs.get("reference", 1.0))
         power, levels = 10 ** (x.values / 10) * np.asarray(reference**2, x.dtype), x.values
     else:

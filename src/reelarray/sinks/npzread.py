@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from ..clock import SampleClock
+from ..decibels import is_decibel
 from ..errors import FormatError
 from ..exact import NANOSECONDS, exact_rate
 from ..recordings import label, nanoseconds
@@ -98,7 +99,7 @@ def _as_it_was(path: Any, found: dict[str, np.ndarray], about: dict[str, Any]) -
     names = {"reelarray": "data", "osmose": "Sxx", "osekit": "sx"}
     data = found[names[about["layout"]]]
     if about["layout"] != "reelarray":
-        if str(attrs.get("units", "")).startswith("dB"):
+        if is_decibel(str(attrs.get("units", ""))):
             data = found["log_spectro"] if "log_spectro" in found else _levels(data, float(attrs.get("reference", 1)))
         data = xr.Variable(("frequency", "time"), data).transpose(*dims).values
     places = {"reelarray": "{}", "osmose": "coord_{}", "osekit": "coord_{}"}[about["layout"]]

@@ -15,6 +15,7 @@ import reelarray as ra
 from reelarray.clock import SampleClock
 from reelarray.errors import FormatError, RecordingError
 from reelarray.formats import probe, source
+from reelarray.plot.pixels import pixels
 from reelarray.recordings import clock, label
 from reelarray.sinks import npz
 from reelarray.sinks.journal import OutputExists
@@ -241,3 +242,28 @@ def test_what_is_no_such_archive_is_said(tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", timestamps="yesterday", freq=np.arange(3), px=np.arange(3))
     with pytest.raises(FormatError, match="yesterday"):
         read_npz(tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize("layout", ["osmose", "osekit"])
+def test_decibars_are_no_decibels(tmp_path: Path, layout: Any) -> None:
+    s = ra.spectrogram(samples(gap=False).assign_attrs(units="dBar"), nfft=512)
+    path = write_npz(s, tmp_path / "x.npz", layout=layout)
+    with np.load(path) as archive:
+        np.testing.assert_array_equal(archive["Sxx" if layout == "osmose" else "sx"], s.values.T)
+    xr.testing.assert_identical(read_npz(path), s)
+
+
+@pytest.mark.parametrize("units", ["dBar2 Hz-1", "dbar2 Hz-1"])
+def test_a_picture_of_decibars_is_the_mean_of_powers(units: str) -> None:
+    s = ra.spectrogram(samples(gap=False), nfft=512)
+    found = pixels(s.assign_attrs(units=units), width=10, height=20)
+    np.testing.assert_array_equal(found.values, pixels(s, width=10, height=20).values)
+
+
+def test_samples_are_opened_in_their_units(tmp_path: Path) -> None:
+    x = samples(gap=False)
+    header = probe(str(write_npz(x, tmp_path / "x.npz")))
+    assert (header.units, header.scale) == ("Pa", 1.0)
+    np.savez(tmp_path / "other.npz", data=x.values, samplerate=44100, attrs='{"units": "Pa", "scale": 3}', start="2022")
+    other = probe(str(tmp_path / "other.npz"))
+    assert (other.units, other.scale, other.start_ns) == ("1", 1.0, None)
