@@ -91,11 +91,16 @@ def decibel_codes(power: np.ndarray, *, reference: float) -> np.ndarray:
 
     NaN is -32768; zero and below are -32767, as is all that is at or below -327.67 dB.
 
+    Raises
+    ------
+    RecordingError : levels above 327.67 dB, or an infinite power, which no level stands for
+
     >>> decibel_codes(np.array([1.0, 2.0, 0.0, np.nan]), reference=1.0)
     array([     0,    301, -32767, -32768], dtype=int16)
     """
     codes = np.empty(power.shape, np.int16)
     flat, out = np.ascontiguousarray(power).reshape(-1), codes.reshape(-1)
+    over, largest = 0, 0.0
     gain, offset = 10 / STEP / math.log(10), 10 / STEP * math.log10(reference)
     for start in range(0, flat.size, _BATCH):
         values = flat[start : start + _BATCH].astype(np.float64)
@@ -106,10 +111,19 @@ def decibel_codes(power: np.ndarray, *, reference: float) -> np.ndarray:
         values *= gain
         values -= offset
         np.rint(values, out=values)
+        highest = values.max()
+        if highest > LOUDEST:
+            over, largest = over + int(np.count_nonzero(values > LOUDEST)), max(largest, float(highest))
         np.clip(values, SILENT, LOUDEST, out=values)
         values[silent] = SILENT
         values[missing] = MISSING
         out[start : start + _BATCH] = values
+    if over:
+        raise RecordingError(
+            f"{over:,} of {flat.size:,} values of a block are above {LOUDEST * STEP:.2f} dB, the largest at "
+            f"{largest * STEP:.2f} dB, and encoding='db16' holds none of them: look for samples that are not finite or "
+            "not calibrated, or pass encoding=None, which keeps values as they are"
+        )
     return codes
 
 

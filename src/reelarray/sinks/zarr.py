@@ -86,7 +86,7 @@ def write_zarr(
     ChunkError : blocks that are not whole chunks; the message names sizes
     OutputExists : the path holds something else, or another array (the message says what differs)
     OutputHeld : another process is writing there
-    RecordingError, CalibrationError : what cannot be stored; "db16" of what is no power
+    RecordingError, CalibrationError : what cannot be stored; "db16" of what is no power, or above 327.67 dB
     OSError : no space, no permission, ...; what is in place stays noted, no more
 
     >>> import tempfile

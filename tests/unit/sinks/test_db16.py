@@ -31,6 +31,7 @@ POWERS = st.one_of(
 def test_levels_are_at_most_half_a_step_off(power, reference, dtype):
     with np.errstate(over="ignore"):
         power = power.astype(dtype)
+        power = np.where(power / reference > 10**32.7, power.dtype.type(1), power)  # refused: below
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         codes = decibel_codes(power, reference=reference)
@@ -46,7 +47,20 @@ def test_levels_are_at_most_half_a_step_off(power, reference, dtype):
     inside = np.abs(wanted) <= 327.67
     assert (np.abs(codes[rest] * 0.01 - wanted)[inside] <= 0.005 + 1e-9).all()
     assert (codes[rest][wanted < -327.675] == -32767).all()
-    assert (codes[rest][wanted > 327.675] == 32767).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("bad", "largest"), [([np.inf], "inf"), ([1e25, 1e26, 0.0, np.nan], "380.00")])
+def test_what_no_level_stands_for_is_refused(tmp_path, bad, largest, dtype):
+    power = np.concatenate([np.full(20_000, 0.5), bad, np.full(20_000, 2.0)]).astype(dtype)
+    over = int((power > 1e24).sum())
+    message = f"^{over} of {power.size:,} values .* the largest at {largest} dB.*encoding=None"
+    with pytest.raises(ra.RecordingError, match=message):
+        decibel_codes(power, reference=1e-12)
+    x = ra.recording(da.from_array(power, chunks=10_000), rate=1, units="Pa2")
+    with pytest.raises(ra.RecordingError, match=f"^{over} of 10,000 values"):
+        ra.write_zarr(x, tmp_path / "a.zarr", encoding="db16")
+    assert decibel_codes(np.array([10**20.767], dtype), reference=1e-12) == 32767
 
 
 def test_any_layout_in_memory_gives_the_same_codes():
