@@ -28,6 +28,7 @@ LEVELS = {
     "impossible_date": 1,
     "unreadable_log": 1,
     "changed": 1,
+    "trailing_bytes": 1,
 }
 # A file with one of these is not used unless the caller insists.
 BLOCKING = frozenset(("unreadable", "no_frames", "mixed_rate", "mixed_channels", "truncated", "changed"))
@@ -85,6 +86,11 @@ def note_headers(headers: Sequence[Header | str], notes: list[list[str]]) -> Non
                 expected = header.metadata.get("declared_frames")
                 of = f" of {expected:,} frames" if isinstance(expected, int) else " frames, fewer than its header says,"
                 found.append(f"truncated: {header.frames:,}{of} are there")
+            elif flag == "trailing_bytes":
+                found.append(
+                    f"trailing_bytes: {header.metadata.get(flag, 0):,} bytes after its data are no chunk and are not "
+                    "read, the size in its header is perhaps older than they are; repair it, or open as format='raw'"
+                )
             else:
                 found.append(f"{flag}: {_FLAG_TEXTS.get(flag, 'flagged by the format')}")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import FormatError
-from .ranges import HeaderBytes
+from .ranges import LOCAL_STEP, HeaderBytes
 
 UNKNOWN_SIZES = (0, 0xFFFFFFFF)
 WRAP = 1 << 32
@@ -71,6 +71,10 @@ def walk(file: HeaderBytes) -> tuple[str, Chunks, tuple[str, ...]]:
         position = body + size
         if size & 1 and position + 8 < end:
             position += _pad(file.get(position, 5))
+        if name == b"data" and end - position >= 8:
+            after, length = unpack_from(file.get(position, 8))
+            if not (after in _KNOWN or (_printable(after) and length <= end - position - 8)):
+                flags += _trailing(file, position)
     return order, chunks, flags
 
 
@@ -94,7 +98,21 @@ def _walk_w64(file: HeaderBytes) -> tuple[str, Chunks, tuple[str, ...]]:
             size, flags = file.size - body, ("unfinished",) if file.size > body else ()
         chunks.setdefault(name, []).append((body, size))
         position = body + (size + 7) // 8 * 8
+        if name == b"data" and file.size - position >= 8:
+            head = file.get(position, 24)
+            fits = len(head) == 24 and 24 <= int.from_bytes(head[16:], "little") <= file.size - position + 7
+            if not (fits and _printable(head[:4])):
+                flags += _trailing(file, position)
     return "<", chunks, flags
+
+
+def _trailing(file: HeaderBytes, position: int) -> tuple[str, ...]:
+    """No chunk begins here, behind `data`: samples that its size does not count, unless a page is filled up with zeros.
+
+    Recorders that write the size from time to time leave one that is too small when they lose power.
+    """
+    rest = file.size - position
+    return () if rest <= LOCAL_STEP and not any(file.get(position, rest)) else ("trailing_bytes",)
 
 
 def _data_size(

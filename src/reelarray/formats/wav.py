@@ -30,7 +30,8 @@ def probe(path: str, *, zero_tail: bool = False) -> Header:
 
     Flags: "truncated" (fewer bytes than the header says), "unfinished" (no size was filled in: all bytes to the end
     count), "wrapped_size" (a 32-bit size in a file beyond 4 GiB), "block_align" (recomputed), "partial_frame" (the last
-    frame is incomplete and left out), "extra_data" (a second `data` chunk is ignored), "zero_tail".
+    frame is incomplete and left out), "extra_data" (a second `data` chunk is ignored), "trailing_bytes" (what follows
+    `data` is no chunk, so that its size is perhaps too small), "zero_tail".
 
     Raises `FormatError` for what is not such a file, `OSError` of the usual kinds for what cannot be opened.
     """
@@ -85,6 +86,10 @@ def _probe(file: HeaderBytes, zero_tail: bool) -> Header:
         units, full_scale = tags.level(metadata)
     if valid_bits != 8 * stored.width:
         metadata["valid_bits"] = valid_bits
+    if "truncated" in flags:
+        metadata["declared_frames"] = length // block
+    if "trailing_bytes" in flags:
+        metadata["trailing_bytes"] = size - offset - length
     if zero_tail:
         zeros = _zero_bytes(file, offset, offset + frames * block) // block
         if zeros and zeros >= min(frames, ZERO_TAIL_SECONDS * rate):

@@ -12,7 +12,7 @@ from recorder_files import RATE, add_bext, add_comment, deployment, write_wav
 
 from reelarray import formats
 from reelarray.catalog import NoFiles, scan
-from reelarray.catalog.anomalies import codes
+from reelarray.catalog.anomalies import codes, level
 from reelarray.catalog.scan import COLUMNS
 from reelarray.errors import ClockError, FormatError, RecordingError
 from reelarray.source import Header
@@ -340,6 +340,27 @@ def test_no_samples(tmp_path):
     table = scan(tmp_path, cache=False)
     assert codes(table["anomaly"][0]) == ["no_frames"]
     assert not table["use"][0]
+
+
+def test_a_size_from_before_the_power_was_lost(tmp_path):
+    """A recorder that writes the size from time to time left one of 1,600 of 160,000 bytes."""
+    path = write_wav(tmp_path / "a_20220101_000000.wav", 80_000)
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + (1600).to_bytes(4, "little") + content[44:])
+    found = scan(tmp_path, cache=False).iloc[0]
+    assert found.samples == 800
+    assert "trailing_bytes: 158,400 bytes after its data are no chunk" in found.anomaly
+    assert level(found.anomaly) == 1
+    write_wav(tmp_path / "a_20220101_000010.wav", RATE)
+    table = scan(tmp_path, start="2022-01-01", cache=False)
+    assert table["start"].isna().tolist() == [False, True]
+
+
+def test_a_truncated_wav_says_of_how_many_frames(tmp_path):
+    path = write_wav(tmp_path / "a_20220101_000000.wav", 80_000)
+    os.truncate(path, os.path.getsize(path) - 1001)
+    [text] = scan(tmp_path, cache=False)["anomaly"]
+    assert "truncated: 79,499 of 80,000 frames are there" in text
 
 
 def test_truncated_samples(tmp_path):

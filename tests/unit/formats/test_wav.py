@@ -110,8 +110,13 @@ def test_the_riff_size_does_not_matter(tmp_path: Path, riff_size: int) -> None:
         (plain(b"\1\0\2\0\3"), 2, ("partial_frame",)),
         (plain(b"\1\0" * 6, channels=3, align=4), 2, ("block_align",)),
         (plain(b"\1\0", riffs.chunk(b"data", b"\2\0")), 1, ("extra_data",)),
-        (plain(b"\1\0\2\0") + b"\0" * 5000, 2, ()),
-        (plain(b"\1\0\2\0") + b"\xff\xfe" * 500, 2, ()),
+        (plain(b"\1\0\2\0") + b"\0" * 4000, 2, ()),
+        (plain(b"\1\0\2\0") + b"\0" * 5000, 2, ("trailing_bytes",)),
+        (plain(b"\1\0\2\0") + b"\xff\xfe" * 500, 2, ("trailing_bytes",)),
+        (plain(b"\1\0\2\0") + b"text that is no chunk", 2, ("trailing_bytes",)),
+        (plain(b"\1\0\2\0", riffs.chunk(b"mine", b"text")), 2, ()),
+        (plain(b"\1\0\2\0", riffs.chunk(b"LIST", b"cut", size=900)), 2, ()),
+        (plain(b"\1\0\2\0") + b"odd", 2, ()),
     ],
 )
 def test_sizes_that_lie(tmp_path: Path, content: bytes, frames: int, flags: tuple[str, ...]) -> None:
@@ -347,3 +352,15 @@ def test_one_open_a_probe_and_one_a_read(tmp_path: Path, monkeypatch: pytest.Mon
     formats.source(header).read(10, 20)
     assert opened == ["os", "open"]
     assert header.metadata["info"]["ICMT"].startswith("a second look")
+
+
+@pytest.mark.parametrize(("behind", "flags"), [(b"\xff\xfe" * 500, ("trailing_bytes",)), (bytes(64), ())])
+def test_what_follows_the_samples_of_a_wave64(tmp_path: Path, behind: bytes, flags: tuple[str, ...]) -> None:
+    content = riffs.w64((b"fmt ", riffs.fmt()), (b"data", b"\1\0" * 8))
+    header = formats.probe(write(tmp_path / "x.w64", content + behind))
+    assert (header.frames, header.flags) == (8, flags)
+    assert header.metadata.get("trailing_bytes") == (len(behind) if flags else None)
+    more = formats.probe(
+        write(tmp_path / "y.w64", riffs.w64((b"fmt ", riffs.fmt()), (b"data", b"\1\0" * 7), (b"mine", b"text")))
+    )
+    assert (more.frames, more.flags) == (7, ())
