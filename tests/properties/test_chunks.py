@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import reelarray as ra
 from reelarray import graph
+from reelarray.accessor import _METHODS
 from reelarray.clock import SampleClock
 from reelarray.recordings import label
 
@@ -45,8 +46,27 @@ TRANSFORMS = {
     "normalize, rolling": lambda x: ra.normalize(x, scope="0.2s", min_periods=2),
     "remove_mean of all": lambda x: ra.remove_mean(x, scope="recording"),
     "repair_overflow": lambda x: ra.repair_overflow(x.real),
+    "remove_mean": lambda x: ra.remove_mean(x),
     "to_decibel of samples": lambda x: ra.to_decibel(x, floor=-100.0),
+    "low_pass": lambda x: ra.low_pass(x, cutoff=0.25 * float(ra.rate(x)), attenuation=30),
+    "average by time of bins that are full enough": lambda x: ra.average(x, every="13ms", min_fraction=0.5),
+    "average by time in float64": lambda x: ra.average(x, every="13ms", dtype=np.result_type(x.dtype, np.float64)),
+    "power_spectrum of bins that are full enough": lambda x: ra.power_spectrum(
+        x, nfft=8, hop=3, every="37ms", min_fraction=0.5
+    ),
+    "calibrate, end to end": lambda x: ra.calibrate(full_scale(x), end_to_end=171.3, units="uPa"),
+    "fill_gaps": lambda x: ra.fill_gaps(x, 0),
+    "spectrogram over filled gaps": lambda x: ra.spectrogram(ra.fill_gaps(x, 0), nfft=16, hop=6),
+    "fill_gaps of averages": lambda x: ra.fill_gaps(ra.average(x, every="13ms")),
 }
+OTHERWISE: dict[str, str] = {}  # a transform that is not tried here -> why
+
+
+def test_every_transform_is_tried():
+    modules = [module for module in _METHODS if module.startswith("signal.") or module == "gaps"]
+    names = {name for module in modules for name in _METHODS[module]}
+    tried = {name for function in TRANSFORMS.values() for name in function.__code__.co_names}
+    assert names - tried == set(OTHERWISE)
 
 
 @st.composite
