@@ -32,17 +32,13 @@ def choose_files(
                 there = ", ".join(f"{v} ({n} files)" for v, n in catalog[column][readable].value_counts().items())
                 raise RecordingError(f"{name}={asked}: no file has it; there are {there or 'no readable files'}")
         among = catalog[readable & reason.isna()]
-        groups = among[column].value_counts()
-        if len(groups) > 1:
-            examples = (os.path.basename(str(among["path"][among[column] == value].iloc[0])) for value in groups.index)
-            listed = "; ".join(
-                f"{value}{units}: {count} files, such as {example}"
-                for (value, count), example in zip(groups.items(), examples, strict=True)
-            )
-            raise RecordingError(
-                f"files of {len(groups)} different {'rates' if name == 'rate' else 'numbers of channels'} cannot be "
-                f"one recording: {listed}. Choose one with {name}={groups.index[0]}"
-            )
+        kinds = "rates" if name == "rate" else "numbers of channels"
+        _check_alike(among["path"], among[column], kinds, units, f"Choose one with {name}={{}}")
+    among = catalog[readable & reason.isna()]
+    apart = "Open them apart: leave files out with pattern= or exclude=, or rows of the catalog"
+    _check_alike(among["path"], among["units"].astype(str), "units", "", apart)
+    frames = among["shape"].map(lambda shape: str(tuple(int(n) for n in shape[1:])))
+    _check_alike(among["path"], frames, "shapes of a frame", "", apart)
     asked_for = reason.isna()
     alone = int(asked_for.sum()) == 1
     timeless = catalog["start"].isna() & (not alone)
@@ -55,6 +51,20 @@ def choose_files(
     if not keep.any():
         raise RecordingError("the catalog has no files; ra.scan(folder) makes one")
     return catalog[keep], catalog[~keep].assign(reason=reason[~keep])
+
+
+def _check_alike(paths: pd.Series, values: pd.Series, kinds: str, units: str, advice: str) -> None:
+    """Raise an error that lists the groups of files where their values differ."""
+    groups = values.value_counts()
+    if len(groups) > 1:
+        listed = "; ".join(
+            f"{value}{units}: {count} files, such as {os.path.basename(str(paths[values == value].iloc[0]))}"
+            for value, count in groups.items()
+        )
+        raise RecordingError(
+            f"files of {len(groups)} different {kinds} cannot be one recording: {listed}. "
+            f"{advice.format(groups.index[0])}"
+        )
 
 
 def _fault(anomaly: str, timeless: bool, on_bad: str) -> str | None:

@@ -89,7 +89,7 @@ def open_recordings(
 
     Raises
     ------
-    RecordingError : files that cannot be used, mixed rates or channels; the message lists them
+    RecordingError : files that cannot be used, mixed rates, channels or units; the message lists them
     ClockError : files without times, overlaps
     FileNotFoundError : nothing there
 

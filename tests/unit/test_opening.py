@@ -691,6 +691,24 @@ def test_mixed_channels_list_the_groups_and_how_to_choose_one(tmp_path):
         opened(tmp_path, channels=3)
 
 
+@pytest.mark.parametrize(
+    ("column", "other", "told"),
+    [
+        ("units", "V", "2 different units cannot be one recording: 1: 3 files.*V: 1 files, such as 20220301_000005"),
+        ("shape", (RATE, 1, 1), r"2 different shapes of a frame .*\(\): 3 files.*\(1, 1\): 1 files, such as 20220301"),
+    ],
+)
+def test_units_and_shapes_of_frames_must_agree(column, other, told, tmp_path):
+    deployment(tmp_path)
+    catalog = ra.scan(tmp_path, timestamp=STAMP, cache=False)
+    assert ra.open_recordings(catalog).attrs["units"] == "1"
+    catalog[column] = [*catalog[column][:3], other]
+    with pytest.raises(RecordingError, match=told) as caught:
+        ra.open_recordings(catalog)
+    assert "exclude=" in str(caught.value)
+    assert ra.open_recordings(catalog[:3]).sizes["time"] == 3 * RATE
+
+
 def test_a_local_time_that_occurs_twice_names_the_file_and_both_readings(tmp_path):
     write(tmp_path / "20221030_023000_000000.wav", noise(0))
     told = r"20221030_023000_000000\.wav: .* occurs twice in Europe/Paris.*ambiguous='earlier' or 'later'"
