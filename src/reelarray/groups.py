@@ -161,7 +161,7 @@ def lift_groups(steps: Steps, x: xr.DataArray, groups: Groups, *, dtype: Any, na
         known = steps.merged(steps.measured(array, pieces), (of, rows))
         return steps.applied(array, steps.finished(known, (low, high, samples)), (groups.edges, group))
 
-    token = tokenize(x.data.name, steps, groups.edges, groups.low, groups.high)
+    token = tokenize(x.data.name, steps, groups.edges, groups.low, groups.high, pieces)
     longest = int((groups.edges[high] - groups.edges[low]).max()) * (x.size // x.sizes["time"])
     parts = Pieces(pieces, _packed(pieces[:-1], each), graph.rows(x.data))
     facts = _facts(steps, x.data, parts, longest > LARGEST_KEPT, f"{name}-facts-{token}")
