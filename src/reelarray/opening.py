@@ -18,7 +18,7 @@ from .catalog.scan import COLUMNS
 from .choosing import OnBad, choose_files, shown
 from .clock import SampleClock
 from .errors import ClockError, RecordingError
-from .formats import get_format
+from .formats import check_keywords, get_format
 from .joining import Files, Overlap, join_files
 from .recordings import label, nanoseconds
 from .table import Kind, SourceTable, auto_chunk, value_dtype
@@ -92,6 +92,7 @@ def open_recordings(
     RecordingError : files that cannot be used, mixed rates, channels or units; the message lists them
     ClockError : files without times, overlaps
     FileNotFoundError : nothing there
+    TypeError : a keyword that neither this function, `ra.scan` nor the format has
 
     Samples are read, and checked, when the result is computed; a file that changed since raises then.
 
@@ -110,6 +111,7 @@ def open_recordings(
             raise RecordingError(f"{name}={value!r} was given; one of {', '.join(allowed.__args__)} was expected")  # type: ignore[attr-defined]
     if tolerance is not None and (not isinstance(tolerance, int | float) or not tolerance >= 0):
         raise ClockError(f"tolerance={tolerance!r} was given; seconds, 0 or more, were expected")
+    check_keywords(finding, finding.get("format"), open_recordings, scan)
     if isinstance(paths, pd.DataFrame):
         if missing := [name for name in COLUMNS if name not in paths]:
             raise RecordingError(f"a table without {', '.join(missing)} was given; a catalog from ra.scan was expected")

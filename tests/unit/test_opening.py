@@ -765,6 +765,35 @@ def test_impossible_spectra_are_refused_before_anything_is_read(options, told, t
         ra.spectrogram(x, **({"nfft": 64} | options))
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"tolerence": 1},
+            r"open_recordings\(\) has no keyword 'tolerence'; did you mean 'tolerance'\?; it takes .*begin",
+        ),
+        ({"timezon": "UTC"}, r"no keyword 'timezon'; did you mean 'timezone'\?"),
+        ({"zero_tial": True}, r"no keyword 'zero_tial'; did you mean 'zero_tail'\?"),
+        ({"zero_tail": True, "format": "libsndfile"}, r"no keyword 'zero_tail'; it takes "),
+    ],
+)
+def test_a_mistyped_keyword_is_named_with_the_nearest(options, told, tmp_path):
+    deployment(tmp_path)
+    with pytest.raises(TypeError, match=told):
+        opened(tmp_path, **options)
+    if "tolerence" not in options:
+        with pytest.raises(TypeError, match=told):
+            ra.scan(tmp_path, timestamp=STAMP, cache=False, **options)
+    assert opened(tmp_path, zero_tail=True).sizes["time"] == 4 * RATE
+
+
+def test_an_option_that_one_of_the_formats_has_not_names_the_file(tmp_path):
+    deployment(tmp_path, [0])
+    soundfile.write(named(tmp_path, 1).with_suffix(".flac"), noise(1).astype(np.int16), RATE)
+    with pytest.raises(TypeError, match=r"\.flac: its format 'libsndfile' takes no options, and zero_tail= was given"):
+        opened(tmp_path, zero_tail=True)
+
+
 def test_a_catalog_takes_no_keywords_of_the_scan(tmp_path):
     deployment(tmp_path)
     catalog = ra.scan(tmp_path, timestamp=STAMP, cache=False)

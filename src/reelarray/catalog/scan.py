@@ -98,6 +98,7 @@ def scan(
     NoFiles : nothing there (also a FileNotFoundError)
     ClockError : a template that matches no name, a name with two readings, a local time that is ambiguous
     PermissionError : a folder that cannot be listed
+    TypeError : a keyword that neither this function nor the format has
 
     >>> import tempfile, wave
     >>> folder = tempfile.mkdtemp()
@@ -106,6 +107,7 @@ def scan(
     >>> scan(folder, cache=False)[["start", "stop", "samples", "rate"]].iloc[0].astype(str).tolist()
     ['2022-09-25 22:34:50', '2022-09-25 22:34:51', '48000', '48000.0']
     """
+    formats.check_keywords(options, format, scan)
     explicit = timestamp is not None or offsets is not None
     order = check_prefer(prefer, explicit)
     check_ambiguous(ambiguous)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import os
 import warnings
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import cache, lru_cache
 from importlib import import_module
@@ -14,7 +17,7 @@ from ..errors import FormatError
 from ..source import Format, Header, Source
 from .ranges import HeaderBytes, is_remote
 
-__all__ = ["detect", "format_names", "get_format", "probe", "source"]
+__all__ = ["check_keywords", "detect", "format_names", "get_format", "probe", "source"]
 
 GROUP = "reelarray.formats"
 # As in pyproject.toml, so that ours work from a source tree too, and cannot be replaced by another package.
@@ -99,11 +102,53 @@ def probe(path: str | os.PathLike[str], format: str | None = None, **options: An
     """
     path = os.fspath(path)
     if format is not None:
-        return get_format(format).probe(path, **options)
-    candidates = _by_suffix().get(_suffix(path), ())
-    # A suffix that names one format needs no look at the file: the format's own probe says what else it found.
-    chosen = get_format(candidates[0]) if len(candidates) == 1 else detect(path)
+        chosen = get_format(format)
+    else:
+        candidates = _by_suffix().get(_suffix(path), ())
+        # A suffix that names one format needs no look at the file: the format's own probe says what else it found.
+        chosen = get_format(candidates[0]) if len(candidates) == 1 else detect(path)
+    if options and (known := _options(chosen)) is not None and (wrong := sorted(options.keys() - known)):
+        raise TypeError(
+            f"{path}: its format {chosen.name!r} takes {', '.join(sorted(known)) or 'no options'}, and {wrong[0]}= was "
+            "given; leave it out, or open the files of each format apart (pattern=)"
+        )
     return chosen.probe(path, **options)
+
+
+def check_keywords(given: Iterable[str], format: str | None, *functions: Callable[..., Any]) -> None:
+    """Refuse keywords that neither `functions` nor the format (None: any of them) take.
+
+    The first function is the one that was called. Raises `TypeError` that names the nearest keyword, and all of them.
+    """
+    given = list(given)
+    if not given:
+        return
+    formats = [get_format(name) for name in ((format,) if format is not None else filter(_loads, format_names()))]
+    options = [_options(each) for each in formats]
+    keywords = [_keywords(function) for function in functions]
+    known = sorted({name for names in (*keywords, *options) if names is not None for name in names})
+    for name in given:
+        if None not in options and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise TypeError(
+                f"{functions[0].__name__}() has no keyword {name!r}{f'; did you mean {near[0]!r}?' if near else ''}; "
+                f"it takes {', '.join(known)}"
+            )
+
+
+def _keywords(function: Callable[..., Any]) -> frozenset[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return frozenset(each.name for each in parameters if each.kind == each.KEYWORD_ONLY)
+
+
+@cache
+def _options(format: Format) -> frozenset[str] | None:
+    """What its probe takes besides the path; None where that is anything."""
+    parameters = list(inspect.signature(format.probe).parameters.values())
+    if any(each.kind == each.VAR_KEYWORD for each in parameters):
+        return None
+    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return frozenset(each.name for each in parameters[1:] if each.kind in named)
 
 
 def source(header: Header) -> Source:
