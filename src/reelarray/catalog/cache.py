@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,19 +80,12 @@ def save(file: Path, request: Mapping[str, Any], records: Mapping[Key, Record]) 
 def write_atomically(file: Path, text: str) -> None:
     """Write a text file so that a reader sees the old one or the new one, never a part."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    # not tempfile's, which are for their owner alone: this one follows the umask, which cannot be asked for in a thread
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
-        with open(handle, "w", encoding="utf-8", newline="") as stream:
+        with open(temporary, "x", encoding="utf-8", newline="") as stream:
             stream.write(text)
-        _usual_mode(temporary)
         os.replace(temporary, file)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-
-
-def _usual_mode(path: str) -> None:
-    """mkstemp makes a file for its owner alone; outputs follow the umask like any other."""
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(path, 0o666 & ~umask)

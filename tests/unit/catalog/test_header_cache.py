@@ -10,7 +10,7 @@ from recorder_files import RATE, deployment, write_wav
 
 from reelarray import formats
 from reelarray.catalog import scan
-from reelarray.catalog.cache import VERSION
+from reelarray.catalog.cache import VERSION, write_atomically
 
 
 @pytest.fixture
@@ -134,3 +134,17 @@ def test_folders_can_share_one_file(tmp_path):
     deployment(tmp_path / "b", 2)
     scan([tmp_path / "a", tmp_path / "b"], cache=tmp_path / "one.json")
     assert scan([tmp_path / "a", tmp_path / "b"], cache=tmp_path / "one.json").attrs["headers_cached"] == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_a_written_file_follows_the_umask_without_changing_it(tmp_path, monkeypatch):
+    """The umask is of the whole process: while it is 0, other threads write files that everybody may change."""
+    before = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
+            write_atomically(tmp_path / "new" / "x.json", "{}")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new" / "x.json").stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.json"]
