@@ -93,8 +93,8 @@ def read_calibration(path: str | Path) -> Calibration:
     OSError : no such file
     """
     path = Path(path)
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         found = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except ValueError as error:  # of either parser
         raise CalibrationError(

@@ -68,6 +68,8 @@ def wall_clock(windows: SampleClock, every: int, min_fraction: float = 0.0) -> C
     A bin in which no window begins makes no cell but a gap in the clock. Cells with less than `min_fraction` of their
     span in real samples are left out.
     """
+    if not 0 <= min_fraction <= 1:
+        raise RecordingError(f"min_fraction={min_fraction!r} was given; a fraction from 0 to 1 was expected")
     firsts = windows.replace(offset=windows.offset - windows.lead, lead=0)  # labels each window at its first sample
     low = firsts.labels(windows.first) // every
     high = firsts.labels(windows.stops - 1) // every

@@ -17,7 +17,7 @@ from .catalog import position_attrs, scan
 from .catalog.scan import COLUMNS
 from .choosing import OnBad, choose_files, shown
 from .clock import SampleClock
-from .errors import ClockError, RecordingError
+from .errors import CalibrationError, ClockError, RecordingError
 from .formats import check_keywords, get_format
 from .joining import Files, Overlap, join_files
 from .recordings import label, nanoseconds
@@ -89,6 +89,7 @@ def open_recordings(
 
     Raises
     ------
+    CalibrationError : calibration that contradicts itself, or of files that state other units
     RecordingError : files that cannot be used, mixed rates, channels or units; the message lists them
     ClockError : files without times, overlaps
     FileNotFoundError : nothing there
@@ -142,6 +143,11 @@ def open_recordings(
 
         if not calibrated:
             raise RecordingError("calibrated=False gives counts; leave out sensitivity=, gain_db=, ... or calibrated=")
+        if attrs["units"] != "1":
+            raise CalibrationError(
+                f"the files state their samples in {attrs['units']!r}, so they are calibrated already: leave out "
+                "sensitivity=, gain_db=, peak_voltage= and end_to_end="
+            )
         calibration = Calibration(sensitivity, gain_db, peak_voltage, end_to_end)
         table, attrs = table.gained(calibration.factor), {**attrs, **calibration.attrs()}
     if position is not None:

@@ -152,3 +152,10 @@ def test_spans_without_a_unit_and_means_of_decibels_are_refused():
         ra.average(x, "1ns")
     with pytest.raises(RecordingError, match="average the power"):
         ra.average(ra.to_decibel(ra.spectrogram(x, nfft=8)), "5s")
+
+
+def test_a_fraction_lies_between_0_and_1():
+    x = ra.recording(np.ones(100), rate=10, start="2022-03-01")
+    for fraction in (7, -0.1, float("nan")):
+        with pytest.raises(RecordingError, match="from 0 to 1"):
+            ra.average(x, "5s", min_fraction=fraction)

@@ -144,3 +144,19 @@ def test_wrong_calibration_files_are_named(tmp_path: Path, name: str, content: s
     with pytest.raises(ra.CalibrationError, match=message) as error:
         read_calibration(path)
     assert str(path) in str(error.value)
+
+
+def test_files_that_state_pascal_are_not_calibrated_again(tmp_path):
+    x = ra.recording(np.linspace(-0.5, 0.5, 800, dtype="f4"), rate=800, start="2022-03-01", units="Pa")
+    ra.write_audio(x, tmp_path)
+    assert ra.open_recordings(tmp_path, cache=False).attrs["units"] == "Pa"
+    with pytest.raises(ra.CalibrationError, match="calibrated already"):
+        ra.open_recordings(tmp_path, cache=False, sensitivity=-170)
+
+
+def test_a_binary_calibration_file_is_named(tmp_path):
+    from reelarray.calibration import read_calibration
+
+    (tmp_path / "c.toml").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(ra.CalibrationError, match="not.*TOML|neither TOML"):
+        read_calibration(tmp_path / "c.toml")
