@@ -158,5 +158,5 @@ def test_a_binary_calibration_file_is_named(tmp_path):
     from reelarray.calibration import read_calibration
 
     (tmp_path / "c.toml").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(ra.CalibrationError, match="not.*TOML|neither TOML"):
+    with pytest.raises(ra.CalibrationError, match="neither TOML"):
         read_calibration(tmp_path / "c.toml")
