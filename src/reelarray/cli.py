@@ -36,12 +36,10 @@ class Unwritable(ReelError, OSError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `reel` with arguments; returns the exit code."""
     arguments = parser().parse_args(argv)
-    import logging
-
     if arguments.debug:
+        import logging
+
         logging.basicConfig(level=logging.INFO)
-    else:  # the summary lists what is left out
-        logging.getLogger("reelarray.opening").setLevel(logging.ERROR)
     try:
         run = getattr(importlib.import_module("reelarray.commands"), arguments.command)
         return int(run(arguments))

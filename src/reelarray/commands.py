@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import logging
 import os
 import time
 from collections.abc import Collection, Iterator
@@ -168,19 +169,20 @@ def spectrogram(arguments: argparse.Namespace) -> int:
     begun = time.monotonic()
     table = scan_files(arguments)
     chosen, left_out = choose_files(table, rate=arguments.rate, channels=arguments.channels, on_bad=arguments.on_bad)
-    x = open_recordings(
-        table,
-        begin=arguments.begin,
-        end=arguments.end,
-        channel=arguments.channel,
-        rate=arguments.rate,
-        channels=arguments.channels,
-        tolerance=arguments.tolerance,
-        overlap=arguments.overlap,
-        on_bad=arguments.on_bad,
-        position=None if arguments.position is None else tuple(arguments.position),
-        **_calibration(arguments),
-    )
+    with _told_by_the_summary():
+        x = open_recordings(
+            table,
+            begin=arguments.begin,
+            end=arguments.end,
+            channel=arguments.channel,
+            rate=arguments.rate,
+            channels=arguments.channels,
+            tolerance=arguments.tolerance,
+            overlap=arguments.overlap,
+            on_bad=arguments.on_bad,
+            position=None if arguments.position is None else tuple(arguments.position),
+            **_calibration(arguments),
+        )
     spectra = _spectra(x, arguments)
     inputs = set(chosen["path"])
     print(_describe_input(x, len(chosen)))
@@ -201,6 +203,18 @@ def spectrogram(arguments: argparse.Namespace) -> int:
         print(f"left out  {os.path.basename(str(row.path))}: {row.reason}")
     asked = left_out["reason"].str.contains("was asked for") if len(left_out) else pd.Series([], dtype=bool)
     return OK if asked.all() else LEFT_OUT
+
+
+@contextmanager
+def _told_by_the_summary() -> Iterator[None]:
+    """What opening logs of files left out is not shown: the summary lists them."""
+    logger = logging.getLogger(open_recordings.__module__)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _calibration(arguments: argparse.Namespace) -> dict[str, Any]:
