@@ -146,7 +146,7 @@ def save_spectrogram(
         raise RecordingError(f"{', '.join(sorted(unknown))}: the picture sets these itself; pass width_px=, height_px=")
     with_bar = settings.pop("colorbar", True)
     left, top, right, bottom = plot_area(width_px, height_px, bool(with_bar))
-    figure = Figure(figsize=(width_px / 100, height_px / 100), dpi=100)
+    figure = Figure(figsize=(width_px / 100 + 1e-9, height_px / 100 + 1e-9), dpi=100)  # never a pixel less by rounding
     FigureCanvasAgg(figure)
 
     def axes(left: int, right: int) -> Any:

@@ -127,7 +127,9 @@ def _steps(array: Any) -> list[str]:
     for name in array.dask._toposort_layers():
         layer = layers[name]
         if isinstance(layer, Blockwise):
-            own = [str(n) for n, _ in layer.indices if n in needs[name]]  # as arguments stand: a - b is not b - a
+            own = [
+                str(n) for n, axes in layer.indices if axes is not None and n in needs[name]
+            ]  # as arguments stand: a - b is not b - a
         else:
             own = sorted(needs[name], key=made.__getitem__)
         inputs[name] = list({made[n]: n for n in own}.values())
