@@ -70,7 +70,7 @@ def _check_alike(paths: pd.Series, values: pd.Series, kinds: str, units: str, ad
 def _fault(anomaly: str, timeless: bool, on_bad: str) -> str | None:
     """Why a file cannot be opened as it is."""
     notes = [note for note in anomaly.split("; ") if note]
-    for code in NEVER if on_bad == "use" else (*NEVER, "changed", "truncated"):
+    for code in NEVER if on_bad == "use" else (*NEVER, "changed", "truncated", "trailing_bytes"):
         for note in notes:
             if note.startswith(code + ":"):
                 return note
@@ -83,7 +83,7 @@ def _fault(anomaly: str, timeless: bool, on_bad: str) -> str | None:
 def _cannot_be_used(rows: pd.DataFrame, reason: pd.Series, among: int) -> Exception:
     found = [f"{os.path.basename(str(path))}: {why}" for path, why in zip(rows["path"], reason, strict=True)]
     advice = ["on_bad='skip' to leave them out"] if len(rows) < among else []
-    if reason.str.startswith(("truncated", "changed")).any():
+    if reason.str.startswith(("truncated", "trailing_bytes", "changed")).any():
         advice.append("on_bad='use' for the samples that are there")
     timeless = reason.str.startswith(("no_time", "impossible_date"))
     if timeless.any():

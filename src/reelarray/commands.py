@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib.util
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ import xarray as xr
 from . import catalog as catalogs
 from .choosing import choose_files
 from .cli import LEFT_OUT, OK, InputLost, Unwritable
-from .errors import FormatError, RecordingError, TruncatedFile
+from .errors import FormatError, MissingPackage, RecordingError, TruncatedFile
 from .opening import open_recordings
 from .progress import Progress
 from .recordings import clock
@@ -184,6 +185,8 @@ def spectrogram(arguments: argparse.Namespace) -> int:
             **_calibration(arguments),
         )
     spectra = _spectra(x, arguments)
+    if arguments.png is not None:
+        _check_picture(spectra, arguments.png)  # before hours of writing, not after
     inputs = set(chosen["path"])
     print(_describe_input(x, len(chosen)))
     with umask(arguments.umask):
@@ -203,6 +206,21 @@ def spectrogram(arguments: argparse.Namespace) -> int:
         print(f"left out  {os.path.basename(str(row.path))}: {row.reason}")
     asked = left_out["reason"].str.contains("was asked for") if len(left_out) else pd.Series([], dtype=bool)
     return OK if asked.all() else LEFT_OUT
+
+
+def _check_picture(spectra: xr.DataArray, path: str) -> None:
+    """Raise what drawing would, before anything is written."""
+    if "channel" in spectra.dims:
+        last = spectra.sizes["channel"] - 1
+        raise RecordingError(
+            f"--png draws one channel, the files have {last + 1}: pass --channel 0 to {last}, or no --png"
+        )
+    if Path(path).suffix.lower() != ".png":
+        raise RecordingError(f"--png {path}: a name that ends in .png was expected")
+    if not Path(path).absolute().parent.is_dir():
+        raise RecordingError(f"--png {path}: the folder does not exist; make it first")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingPackage('--png needs matplotlib, which is not installed: pip install "reelarray[plot]"')
 
 
 @contextmanager

@@ -361,3 +361,22 @@ def test_mode_and_umask_apply_to_outputs_only(folder, tmp_path):
     assert {p: p.stat().st_mode for p in folder.iterdir()} == before
     for each in out.rglob("*"):
         assert stat.S_IMODE(each.stat().st_mode) == (0o750 if each.is_dir() else 0o640)
+
+
+def test_what_cannot_be_drawn_is_told_before_anything_is_written(folder, tmp_path, capsys):
+    stereo = tmp_path / "stereo"
+    stereo.mkdir()
+    with wave.open(str(stereo / "X_20220301_000000.wav"), "wb") as file:
+        file.setparams((2, 2, RATE, 0, "NONE", ""))
+        file.writeframes(bytes(4 * RATE))
+    out = tmp_path / "out.zarr"
+    for recordings, picture, told in (
+        (stereo, tmp_path / "a.png", "--channel 0 to 1"),
+        (folder, tmp_path / "a.jpg", "ends in .png"),
+        (folder, tmp_path / "nowhere" / "a.png", "folder does not exist"),
+    ):
+        assert main(["spectrogram", str(recordings), "-o", str(out), "--png", str(picture), "--no-cache"]) == 2
+        assert told in capsys.readouterr().err
+        assert not out.exists()
+    command = ["spectrogram", str(stereo), "-o", str(out), "--png", str(tmp_path / "a.png"), "--channel", "1"]
+    assert main([*command, "--no-cache"]) == 0

@@ -877,3 +877,17 @@ def test_the_filled_osekit_folder_has_its_gap_as_nan(osekit):
     first = np.arange(s.sizes["time"]) * 512
     touches = (first + 1024 > 2_400_000) & (first < 3_360_000)
     assert (np.isnan(s.values).any(axis=1) == touches).all()
+
+
+def test_a_header_that_declares_less_than_the_file_holds_is_not_opened_unless_told(tmp_path):
+    samples = np.arange(8000, dtype="<i2")
+    path = tmp_path / "20220301_000000.wav"
+    path.write_bytes(
+        b"RIFF" + (36 + 1600).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
+        + b"\1\0\1\0" + (8000).to_bytes(4, "little") + (16000).to_bytes(4, "little") + b"\2\0\x10\0"
+        + b"data" + (1600).to_bytes(4, "little") + samples.tobytes()
+    )  # fmt: skip
+    for on_bad in ("raise", "skip"):
+        with pytest.raises(RecordingError, match=r"20220301_000000\.wav.*on_bad='use'"):
+            ra.open_recordings(tmp_path, cache=False, on_bad=on_bad)
+    assert ra.open_recordings(tmp_path, cache=False, on_bad="use").sizes["time"] == 800

@@ -31,7 +31,9 @@ LEVELS = {
     "trailing_bytes": 1,
 }
 # A file with one of these is not used unless the caller insists.
-BLOCKING = frozenset(("unreadable", "no_frames", "mixed_rate", "mixed_channels", "truncated", "changed"))
+BLOCKING = frozenset(
+    ("unreadable", "no_frames", "mixed_rate", "mixed_channels", "truncated", "trailing_bytes", "changed")
+)
 
 _FLAG_TEXTS = {
     "unfinished": "no size was filled in when the recording ended; all bytes to the end of the file count",
