@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
+from reelarray.catalog.columns import UNREAD, Headers
 from reelarray.catalog.names import file_name
 from reelarray.catalog.tolerance import Tolerance
 from reelarray.catalog.zones import SECOND
-from reelarray.source import Header
+
+Notes = defaultdict[int, list[str]]  # by row, for the few rows about which there is something to say
 
 # 0: the file, or the set of files, cannot be used as it is. 1: something is missing or contradicts itself. 2: to know.
 # Gaps and unequal durations are facts of a deployment's clock and no fault of a file, hence level 2 here.
@@ -74,49 +77,50 @@ def is_usable(notes: Sequence[str]) -> bool:
     return not any(note.partition(":")[0] in BLOCKING for note in notes)
 
 
-def note_headers(headers: Sequence[Header | str], notes: list[list[str]]) -> None:
+def note_headers(headers: Headers, notes: Notes) -> None:
     """Unreadable headers, no frames, and what the format flagged."""
-    for header, found in zip(headers, notes, strict=True):
-        if isinstance(header, str):
-            # without a header the row says nothing more than its name does
-            found[:] = [f"unreadable: {header}"]
-            continue
-        if header.frames == 0:
-            found.append("no_frames: the header is whole, but there is not one sample; exclude= the file")
-        for flag in header.flags:
+    for row, text in headers.errors.items():
+        notes[row] = [f"unreadable: {text}"]  # without a header the row says nothing more than its name does
+    for row in np.flatnonzero((headers.frames == 0) & (headers.make != UNREAD)).tolist():
+        notes[row].append("no_frames: the header is whole, but there is not one sample; exclude= the file")
+    for row in headers.rows_of(lambda make: make.flags):
+        metadata = headers.metadata.get(row, {})
+        for flag in headers.makes[headers.make[row]].flags:
             if flag == "truncated":
-                expected = header.metadata.get("declared_frames")
+                expected = metadata.get("declared_frames")
                 of = f" of {expected:,} frames" if isinstance(expected, int) else " frames, fewer than its header says,"
-                found.append(f"truncated: {header.frames:,}{of} are there")
+                notes[row].append(f"truncated: {headers.frames[row]:,}{of} are there")
             elif flag == "trailing_bytes":
-                found.append(
-                    f"trailing_bytes: {header.metadata.get(flag, 0):,} bytes after its data are no chunk and are not "
+                notes[row].append(
+                    f"trailing_bytes: {metadata.get(flag, 0):,} bytes after its data are no chunk and are not "
                     "read, the size in its header is perhaps older than they are; repair it, or open as format='raw'"
                 )
             else:
-                found.append(f"{flag}: {_FLAG_TEXTS.get(flag, 'flagged by the format')}")
+                notes[row].append(f"{flag}: {_FLAG_TEXTS.get(flag, 'flagged by the format')}")
 
 
-def note_mixtures(headers: Sequence[Header | str], notes: list[list[str]]) -> None:
+def note_mixtures(headers: Headers, notes: Notes) -> None:
     """Files whose rate or number of channels is not that of most files; on a tie, of the first ones."""
-    readable = [
-        (header, found)
-        for header, found in zip(headers, notes, strict=True)
-        if isinstance(header, Header) and header.frames
-    ]
-    if not readable:
+    makes = headers.make[(headers.make != UNREAD) & (headers.frames != 0)].tolist()
+    if not makes:
         return
-    common_rate = Counter(header.rate for header, _ in readable).most_common(1)[0][0]
-    common_shape = Counter(header.shape[1:] for header, _ in readable).most_common(1)[0][0]
-    for header, found in readable:
-        if header.rate is not common_rate and header.rate != common_rate:
-            found.append(
-                f"mixed_rate: {float(header.rate):,.10g} Hz, most files have {float(common_rate):,.10g} Hz; scan the "
+    counted = Counter(makes)  # in order of the files, and so are these
+    rates: Counter[Fraction] = Counter()
+    frames: Counter[tuple[int, ...]] = Counter()
+    for make, count in counted.items():
+        rates[headers.makes[make].rate] += count
+        frames[headers.makes[make].frame] += count
+    common_rate, common_frame = rates.most_common(1)[0][0], frames.most_common(1)[0][0]
+    for row in headers.rows_of(lambda make: make.rate != common_rate or make.frame != common_frame):
+        make = headers.makes[headers.make[row]]
+        if headers.frames[row] and make.rate != common_rate:
+            notes[row].append(
+                f"mixed_rate: {float(make.rate):,.10g} Hz, most files have {float(common_rate):,.10g} Hz; scan the "
                 "rates apart (pattern= or exclude=), or resample"
             )
-        if header.shape[1:] != common_shape:
-            found.append(
-                f"mixed_channels: {_channels(header.shape[1:])}, most files have {_channels(common_shape)}; scan them "
+        if headers.frames[row] and make.frame != common_frame:
+            notes[row].append(
+                f"mixed_channels: {_channels(make.frame)}, most files have {_channels(common_frame)}; scan them "
                 "apart (pattern= or exclude=)"
             )
 
@@ -134,7 +138,7 @@ def short_limit(seconds: np.ndarray) -> int | None:
     return int(np.percentile(seconds, 10)) if seconds.size else None
 
 
-def note_durations(seconds: np.ndarray, notes: list[list[str]], *, exempt_last: bool) -> None:
+def note_durations(seconds: np.ndarray, notes: Notes, *, exempt_last: bool) -> None:
     """Short files and files of another duration than most, by duration in seconds (NaN: unknown), in order of time."""
     known = seconds[np.isfinite(seconds) & (seconds > 0)]
     limit = short_limit(known)
@@ -142,7 +146,7 @@ def note_durations(seconds: np.ndarray, notes: list[list[str]], *, exempt_last: 
         return
     common = Counter(np.rint(known).astype(int).tolist()).most_common(1)[0][0]
     last = int(np.flatnonzero(np.isfinite(seconds))[-1])
-    for index in np.flatnonzero((seconds > 0) & ((np.floor(seconds) < limit) | (np.rint(seconds) != common))):
+    for index in np.flatnonzero((seconds > 0) & ((np.floor(seconds) < limit) | (np.rint(seconds) != common))).tolist():
         if np.floor(seconds[index]) < limit and not (exempt_last and index == last):
             notes[index].append(f"short: {seconds[index]:.3f} s, nine of ten files last {limit} s or more")
         else:
@@ -150,9 +154,9 @@ def note_durations(seconds: np.ndarray, notes: list[list[str]], *, exempt_last: 
 
 
 def note_neighbours(
-    paths: Sequence[str], starts: np.ndarray, stops: np.ndarray, notes: list[list[str]], tolerance: Tolerance
+    headers: Headers, rows: np.ndarray, starts: np.ndarray, stops: np.ndarray, notes: Notes, tolerance: Tolerance
 ) -> None:
-    """Overlaps, equal starts and irregular gaps, by UTC ns of files in order of time.
+    """Overlaps, equal starts and irregular gaps, by UTC ns of `rows` in order of time.
 
     Gaps of a duty cycle, after which the next file starts as regularly as the others, are no anomaly.
     """
@@ -160,22 +164,25 @@ def note_neighbours(
         return
     intervals, lasts = np.diff(starts), stops - starts
     regular = Counter(np.rint(intervals / SECOND).astype(int).tolist()).most_common(1)[0][0] * SECOND
-    latest = 0  # the file that lasts longest of those before: a short one inside it hides nothing
-    for index in range(1, len(starts)):
-        apart = int(starts[index] - stops[latest])
-        if starts[index] == starts[index - 1]:
-            twin = file_name(paths[index - 1])
-            notes[index].append(
+    # the file that lasts longest of those before each: a short one inside it hides nothing
+    until = np.maximum.accumulate(stops)
+    longest = np.append(True, stops[1:] > until[:-1])
+    latest = np.maximum.accumulate(np.where(longest, np.arange(len(stops)), 0))[:-1]
+    apart = starts[1:] - stops[latest]
+    same = intervals == 0
+    over = ~same & (apart < -tolerance.overlap(lasts[latest]))
+    gap = apart > tolerance.gap(lasts[latest], lasts[1:])
+    gap &= ~same & ~over & (np.abs(intervals - regular) > max(tolerance.ns, SECOND))
+    for k in np.flatnonzero(same | over | gap).tolist():
+        row, before = int(rows[k + 1]), file_name(headers.path[rows[latest[k]]])
+        if same[k]:
+            twin = file_name(headers.path[rows[k]])
+            notes[row].append(
                 f"duplicate_start: starts at the same time as {twin}; exclude= one, or scan recorders apart"
             )
-        elif apart < -tolerance.overlap(lasts[latest]):
-            notes[index].append(
-                f"overlap: starts {-apart / SECOND:.3f} s before {file_name(paths[latest])} ends; open with "
-                "overlap='first' or 'last'"
+        elif over[k]:
+            notes[row].append(
+                f"overlap: starts {-apart[k] / SECOND:.3f} s before {before} ends; open with overlap='first' or 'last'"
             )
-        elif apart > tolerance.gap(lasts[latest], lasts[index]) and (
-            abs(int(intervals[index - 1]) - regular) > max(tolerance.ns, SECOND)
-        ):
-            notes[index].append(f"gap: {apart / SECOND:.3f} s without samples after {file_name(paths[latest])}")
-        if stops[index] > stops[latest]:
-            latest = index
+        else:
+            notes[row].append(f"gap: {apart[k] / SECOND:.3f} s without samples after {before}")

@@ -8,15 +8,19 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from reelarray.catalog.columns import Headers, Make
 
 log = logging.getLogger(__name__)
 
 # Goes up whenever a header is read differently: a cache of another version is read again, not trusted.
-VERSION = 2
-Record = list[Any]
-Key = tuple[str, int, int]
+VERSION = 3
+_NUMBERS = ("bytes", "modified", "make", "frames", "start")
 
 
 def cache_file(root: str, request: Mapping[str, Any], cache: str | os.PathLike[str] | None) -> Path:
@@ -36,40 +40,57 @@ def cache_file(root: str, request: Mapping[str, Any], cache: str | os.PathLike[s
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
-def load(file: Path, request: Mapping[str, Any]) -> dict[Key, Record]:
-    """Records by (path, bytes, modified ns); nothing, and a logged warning, where the cache cannot be read.
+def load(file: Path, request: Mapping[str, Any]) -> Headers:
+    """Headers that were kept; none, and a logged warning, where the cache cannot be read.
 
     Headers that were read at another request (format, options) do not count.
     """
     try:
         content = json.loads(file.read_bytes())
-        if content["version"] != VERSION or content["request"] != _as_text(request):
-            return {}
-        keys = zip(content["path"], content["bytes"], content["modified"], strict=True)
-        return dict(zip(keys, content["records"], strict=True))
+        if content["version"] == VERSION and content["request"] == _as_text(request):
+            return _headers(content)
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        pass
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, OverflowError) as error:
         log.warning(
             "%s: the header cache cannot be read (%s: %s); headers are read again", file, type(error).__name__, error
         )
-        return {}
+    return Headers.unread([], [], [])
+
+
+def _headers(content: Mapping[str, Any]) -> Headers:
+    """What was saved; an error where columns are not of one length, or a row has no make."""
+    path, makes = [str(path) for path in content["path"]], [_make(record) for record in content["makes"]]
+    headers = Headers.unread(path, content["bytes"], content["modified"])
+    headers.makes += makes
+    headers.metadata |= {int(row): dict(facts) for row, facts in content["metadata"].items()}
+    for name in ("make", "frames", "start"):
+        setattr(headers, name, np.array(content[name], np.int64))
+    if {getattr(headers, name).shape for name in _NUMBERS} != {(len(path),)}:
+        raise ValueError("its columns differ in length")
+    if len(path) and not (headers.make.min() >= 0 and headers.make.max() < len(makes)):
+        raise ValueError("a file is of no make")
+    return headers
+
+
+def _make(record: list[Any]) -> Make:
+    format, rate, frame, dtype, subtype, layout, scale, offset, units, flags = record
+    return Make(format, Fraction(rate), tuple(frame), dtype, subtype, tuple(layout), scale, offset, units, tuple(flags))
 
 
 def _as_text(request: Mapping[str, Any]) -> str:
     return json.dumps(dict(request), sort_keys=True, default=str)
 
 
-def save(file: Path, request: Mapping[str, Any], records: Mapping[Key, Record]) -> None:
-    """Write all records at once: to a temporary name, then one rename. Failing is only logged."""
-    paths, sizes, modified = zip(*records, strict=True) if records else ((), (), ())
+def save(file: Path, request: Mapping[str, Any], headers: Headers) -> None:
+    """Write all headers at once: to a temporary name, then one rename. Failing is only logged."""
     content = {
         "version": VERSION,
         "request": _as_text(request),
-        "path": paths,
-        "bytes": sizes,
-        "modified": modified,
-        "records": list(records.values()),
+        "path": headers.path,
+        **{name: getattr(headers, name).tolist() for name in _NUMBERS},
+        "makes": [make._replace(rate=str(make.rate)) for make in headers.makes],  # type: ignore[arg-type]
+        "metadata": headers.metadata,
     }
     try:
         write_atomically(file, json.dumps(content, separators=(",", ":"), allow_nan=True))

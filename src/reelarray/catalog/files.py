@@ -9,7 +9,8 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from reelarray.catalog.names import file_name
 from reelarray.catalog.soundtrap import LOG_SUFFIX, log_beside
@@ -26,8 +27,7 @@ class NoFiles(ReelError, FileNotFoundError):
     """Nothing to scan: a path that does not exist, an empty folder, or a pattern that no file matches."""
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(NamedTuple):
     """One file as the folder lists it. `root` is the scanned folder, `modified` ns since 1970 (0: unknown)."""
 
     path: str
@@ -84,47 +84,50 @@ def list_files(
         entries, wanted, is_whole = _entries(os.fspath(path), pattern, suffixes, recursive)
         for entry in entries:
             name = file_name(entry.path)
-            if is_whole:
-                whole.add(entry.root)
-            if name.lower() == TIMESTAMPS:
+            lower = name.lower()
+            if lower == TIMESTAMPS:
                 timestamps.add(entry.path)
-            elif name.lower().endswith(LOG_SUFFIX):
+            elif lower.endswith(LOG_SUFFIX):
                 logs.add(entry.path)
-            elif not wanted(name):
+            elif not wanted(lower):
                 passed_over += 1
             elif patterns and (matched := _excluding(entry, patterns)):
                 excluded.append(entry.path)
                 effective |= matched
             else:
                 seen.setdefault(entry.path, entry)
+            if is_whole:
+                whole.add(entry.root)
     if not seen:
         _nothing_left([os.fspath(path) for path in named], pattern, suffixes, excluded, passed_over)
     for idle in set(patterns) - effective:
         log.warning("exclude=%r leaves out no file", idle)
     whole = whole if pattern is None and not patterns and recursive else set()
-    files = sorted(seen.values(), key=lambda file: file.path)
+    files = sorted(seen.values(), key=itemgetter(0))
     return Listing(files, sorted(timestamps), frozenset(logs), excluded, passed_over, frozenset(whole))
 
 
 def _entries(
     path: str, pattern: str | None, suffixes: Sequence[str], recursive: bool
 ) -> tuple[Iterator[Listed], Any, bool]:
-    """Files of one path, which of their names are wanted, and whether they are the whole of a folder."""
+    """Files of one path, which of their names (in lower case) are wanted, and whether they are all of a folder."""
     known = tuple(suffix.lower() for suffix in suffixes)
 
-    def is_known(name: str) -> bool:
-        return not known or name.lower().endswith(known)
+    def is_known(lower: str) -> bool:
+        return not known or lower.endswith(known)
 
-    def matches(name: str) -> bool:
-        return fnmatch.fnmatchcase(name.lower(), pattern.lower()) if pattern is not None else is_known(name)
+    def matches(lower: str) -> bool:
+        return fnmatch.fnmatchcase(lower, like)
 
-    def always(name: str) -> bool:
-        return pattern is None or matches(name)
+    def always(lower: str) -> bool:
+        return pattern is None or matches(lower)
 
+    like = "" if pattern is None else pattern.lower()
+    in_folder = is_known if pattern is None else matches
     if "://" in path:
-        return _remote(path, recursive), always if "." in file_name(path) else matches, False
+        return _remote(path, recursive), always if "." in file_name(path) else in_folder, False
     if os.path.isdir(path):
-        return _walk(path, recursive), matches, True
+        return _walk(path, recursive), in_folder, True
     if os.path.exists(path):
         beside = log_beside(path)
         return (_stat(each) for each in (path, beside) if each == path or os.path.exists(beside)), always, False
@@ -133,7 +136,7 @@ def _entries(
             f"{path} does not exist (looked for from {os.getcwd()}); check the path, or pass a folder or a pattern"
         )
     ends_in_suffix = "." in file_name(path) and not file_name(path).endswith("*")
-    return _glob(path), always if ends_in_suffix else matches, False
+    return _glob(path), always if ends_in_suffix else in_folder, False
 
 
 def _walk(root: str, recursive: bool) -> Iterator[Listed]:

@@ -8,13 +8,14 @@ import struct
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reelarray import formats
 from reelarray.catalog import cache as store
+from reelarray.catalog.columns import UNREAD, Headers
 from reelarray.catalog.files import Listed
 from reelarray.errors import ReelError
 from reelarray.source import Header
@@ -25,14 +26,6 @@ log = logging.getLogger(__name__)
 _DAMAGE = (ReelError, OSError, ValueError, LookupError, ArithmeticError, EOFError, RuntimeError, struct.error)
 
 
-@dataclass(frozen=True)
-class Headers:
-    """Headers in the order of the files; an error text where one could not be read. `cached` were not read again."""
-
-    found: list[Header | str]
-    cached: int
-
-
 def read_headers(
     files: Sequence[Listed],
     *,
@@ -41,51 +34,58 @@ def read_headers(
     cache: bool | str | os.PathLike[str] | None,
     whole: frozenset[str],
     threads: int | None,
-) -> Headers:
-    """Read the headers of files that changed since the last scan; one that cannot be read is a text, not an error.
+) -> tuple[Headers, int]:
+    """Headers in the order of the files, and how many came from the cache, whose files are not opened.
 
-    Roots in `whole` were listed completely: what is not there any more is dropped from their cache.
+    One that cannot be read is a text, not an error. Roots in `whole` were listed completely: what is not there any more
+    is dropped from their cache.
     """
-    found: list[Header | str | None] = [None] * len(files)
+    found = Headers.unread([file.path for file in files], [f.bytes for f in files], [f.modified for f in files])
     request = {"format": format, **options}
     stores = {} if cache is False else _stores(files, request, None if cache is None or cache is True else cache)
-    known = {file: store.load(file, request) for file in stores}
-    rates: dict[str, Fraction] = {}
-    for file, indices in stores.items():
-        for index in indices:
-            listed = files[index]
-            record = known[file].get((listed.path, listed.bytes, listed.modified))
-            if record is not None and listed.modified:
-                found[index] = _from_record(listed, record, rates)
-    missing = [index for index, header in enumerate(found) if header is None]
-    for index, probed in zip(missing, _probe_all([files[i] for i in missing], format, options, threads), strict=True):
-        found[index] = probed
+    known = {place: store.load(place, request) for place in stores}
+    for place, rows in stores.items():
+        _recall(found, rows, known[place])
+    missing = np.flatnonzero(found.make == UNREAD).tolist()
+    found.put(missing, _probe_all([files[k] for k in missing], format, options, threads))
     if missing:
         log.info("%d headers read, %d from the cache", len(missing), len(files) - len(missing))
-    for file, indices in stores.items():
-        if not missing and len(indices) == len(known[file]):
+    for place, rows in stores.items():
+        if not missing and len(rows) == len(known[place]):
             continue  # nothing read, nothing gone
-        fresh = {
-            (header.path, header.bytes, header.modified_ns): _to_record(header)
-            for index in indices
-            if isinstance(header := found[index], Header) and header.modified_ns
-        }
-        complete = all(files[index].root in whole for index in indices)
-        kept = fresh if complete else _newest(known[file], fresh)
-        if kept.keys() != known[file].keys():
-            store.save(file, request, kept)
-    return Headers([header for header in found if header is not None], len(files) - len(missing))
+        fresh = found.take(rows[(found.make[rows] != UNREAD) & (found.modified[rows] != 0)])
+        complete = all(files[k].root in whole for k in rows.tolist())
+        kept = fresh if complete else _newest(known[place], fresh)
+        if _keys(kept) != _keys(known[place]):
+            store.save(place, request, kept)
+    return found, len(files) - len(missing)
 
 
 def _stores(
     files: Sequence[Listed], request: Mapping[str, Any], place: str | os.PathLike[str] | None
-) -> dict[Path, list[int]]:
-    """Cache file -> indices of the files whose headers it keeps."""
-    by_root = {root: store.cache_file(root, request, place) for root in {file.root for file in files}}
+) -> dict[Path, np.ndarray]:
+    """Cache file -> rows of the files whose headers it keeps."""
+    roots = {root: store.cache_file(root, request, place) for root in dict.fromkeys(file.root for file in files)}
+    if len(set(roots.values())) == 1:
+        return {next(iter(roots.values())): np.arange(len(files))}
     stores: dict[Path, list[int]] = defaultdict(list)
-    for index, file in enumerate(files):
-        stores[by_root[file.root]].append(index)
-    return stores
+    for row, file in enumerate(files):
+        stores[roots[file.root]].append(row)
+    return {path: np.array(rows) for path, rows in stores.items()}
+
+
+def _recall(found: Headers, rows: np.ndarray, kept: Headers) -> None:
+    """Put in what the cache holds of files that have the same size and time of modification."""
+    wanted = [found.path[row] for row in rows.tolist()]
+    if wanted == kept.path:
+        which = np.arange(len(rows))
+    else:
+        place = {path: k for k, path in enumerate(kept.path)}
+        which = np.array([place.get(path, -1) for path in wanted])
+        rows, which = rows[which >= 0], which[which >= 0]
+    same = (kept.bytes[which] == found.bytes[rows]) & (kept.modified[which] == found.modified[rows])
+    same &= found.modified[rows] != 0
+    found.copy_rows(rows[same], kept, which[same])
 
 
 def _probe_all(
@@ -109,53 +109,15 @@ def _probe_all(
         return list(pool.map(probe, files))
 
 
-def _newest(old: dict[store.Key, store.Record], fresh: dict[store.Key, store.Record]) -> dict[store.Key, store.Record]:
-    seen = {path for path, _, _ in fresh}
-    return {key: record for key, record in old.items() if key[0] not in seen} | fresh
+def _newest(old: Headers, fresh: Headers) -> Headers:
+    """Those of `old` whose paths are not in `fresh`, and `fresh`."""
+    seen = set(fresh.path)
+    kept = old.take(np.array([k for k, path in enumerate(old.path) if path not in seen], np.int64))
+    both = Headers.unread([*kept.path, *fresh.path], np.zeros(len(kept) + len(fresh)), np.zeros(len(kept) + len(fresh)))
+    both.copy_rows(np.arange(len(kept)), kept, np.arange(len(kept)))
+    both.copy_rows(np.arange(len(fresh)) + len(kept), fresh, np.arange(len(fresh)))
+    return both
 
 
-def _to_record(header: Header) -> store.Record:
-    return [
-        header.format,
-        header.frames,
-        str(header.rate),
-        header.shape,
-        header.dtype,
-        header.subtype,
-        header.layout,
-        header.scale,
-        header.offset,
-        header.units,
-        header.start_ns,
-        header.flags,
-        dict(header.metadata),
-    ]
-
-
-def _from_record(file: Listed, record: store.Record, rates: dict[str, Fraction]) -> Header | None:
-    """Header of a record; None, so that it is read again, where the record is not one."""
-    try:
-        format, frames, rate, shape, dtype, subtype, layout, scale, offset, units, start_ns, flags, metadata = record
-        if rate not in rates:
-            rates[rate] = Fraction(rate)
-        return Header(
-            file.path,
-            format,
-            frames,
-            rates[rate],
-            tuple(shape),
-            dtype,
-            subtype,
-            tuple(layout),
-            file.bytes,
-            file.modified,
-            scale,
-            offset,
-            units,
-            start_ns,
-            tuple(flags),
-            metadata,
-        )
-    except (TypeError, ValueError):
-        log.warning("%s: its record in the header cache is damaged; the header is read again", file.path)
-        return None
+def _keys(headers: Headers) -> set[tuple[str, int, int]]:
+    return set(zip(headers.path, headers.bytes.tolist(), headers.modified.tolist(), strict=True))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral
 
+from reelarray.catalog.readings import NUMBERS, Place, Reading, read_alike
 from reelarray.catalog.zones import wall_ns
 from reelarray.errors import ClockError
 
@@ -27,22 +28,6 @@ _ONLY_ONE = (("Y", "y"), ("m", "b", "B", "j"), ("d", "j"), ("H", "I"))
 _DIGITS = frozenset("YymdHIMSjf")
 # How many digits a slice holds says how they are read; more than 14 are decimals of the second.
 _BY_COUNT = {12: "%y%m%d%H%M%S", 14: "%Y%m%d%H%M%S"} | {14 + n: "%Y%m%d%H%M%S%f" for n in range(1, 10)}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A time as it is written in a name.
-
-    `wall` is the wall-clock time in ns since 1970, None where there is none, and `offset` the seconds east of UTC where
-    they are written too. `text` is the piece that was read, `by` the template or rule that read it; `problem` says why
-    there is no time, its code first ("no_time: ...", "impossible_date: ...").
-    """
-
-    wall: int | None
-    offset: int | None = None
-    text: str = ""
-    by: str = ""
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,7 +165,8 @@ def read_template(template: Template, name: str) -> Reading | None:
 
 def file_name(path: str) -> str:
     """Last part of a path, whichever slash it is written with; times are never looked for in folders."""
-    return path.rpartition("/")[2].rpartition("\\")[2]
+    name = path.rpartition("/")[2]
+    return name.rpartition("\\")[2] if "\\" in name else name
 
 
 def stem_of(path: str) -> str:
@@ -189,7 +175,14 @@ def stem_of(path: str) -> str:
     >>> stem_of("deploy/5146.200828000000.wav"), stem_of("5146.200828000000")
     ('5146.200828000000', '5146.200828000000')
     """
-    return re.sub(r"\.[A-Za-z]\w{0,7}$", "", file_name(path))
+    name = file_name(path)
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and _is_suffix(suffix) else name
+
+
+@lru_cache(maxsize=1024)
+def _is_suffix(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z]\w{0,7}", text) is not None
 
 
 def output_stem(path: str) -> str:
@@ -276,7 +269,26 @@ def read_names(
         f"no_time: the name does not match timestamp={shown}; correct the template, or pass start= or timestamps_csv="
     )
     missing = Reading(None, problem=problem)
-    return [_first([read_template(t, file_name(name)) for t in templates], missing) for name in names]
+    files = [file_name(name) for name in names]
+    alike = read_alike(files, lambda shape: _place(shape, templates))
+    return [
+        reading or _first([read_template(t, name) for t in templates], missing)
+        for reading, name in zip(alike, files, strict=True)
+    ]
+
+
+def _place(shape: str, templates: Sequence[Template]) -> Place | None:
+    """Where the first template that matches reads all names of a shape; None where that takes more than numbers."""
+    for template in templates:
+        if re.search(r"\d", re.sub(r"%-?.", "", template.text)):
+            return None  # digits that stand for themselves match some of these names only
+        last = None
+        for last in template.regex.finditer(shape):  # noqa: B007
+            pass
+        if last is not None:
+            numbers = {letter: last.span(letter) for letter in last.re.groupindex}
+            return Place(template.text, last.span(), numbers) if numbers.keys() <= NUMBERS else None
+    return None
 
 
 def _first(readings: Sequence[Reading | None], missing: Reading | None = None) -> Reading:

@@ -6,10 +6,12 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NoReturn
 
-from reelarray.catalog.names import Reading, assemble, file_name, stem_of
+from reelarray.catalog.names import assemble, file_name, stem_of
+from reelarray.catalog.readings import ANY_DIGIT, NUMBERS, Place, Reading, read_alike
 from reelarray.catalog.zones import SECOND, iso
 from reelarray.errors import ClockError
 
@@ -180,19 +182,42 @@ def recognise(names: Sequence[str], recorder: str | None = None, *, strict: bool
     if recorder is not None:
         rules_of(recorder)
     stems = [stem_of(name) for name in names]
-    found = [_readings(stem, recorder) for stem in stems]
-    if any(reading.by == _HEX_DIGITS.name and reading.wall is not None for each in found for reading in each):
-        found = [each or _hex_digits(stem) for stem, each in zip(stems, found, strict=True)]
-    if strict:
-        _refuse_ambiguous(names, found)
-    else:
-        found = [each if len(_instants(each)) < 2 else [] for each in found]
-    return [_choose(each, recorder) for each in found]
+    alike = read_alike(stems, lambda shape: _place(shape, recorder))
+    found = {row: _readings(stems[row], recorder) for row, reading in enumerate(alike) if reading is None}
+    if any(reading.by == _HEX_DIGITS.name and reading.wall is not None for each in found.values() for reading in each):
+        found = {row: each or _hex_digits(stems[row]) for row, each in found.items()}
+    torn = [row for row, readings in found.items() if len(_instants(readings)) > 1]
+    if torn and strict:
+        others = [each[0] for each in found.values() if len(_instants(each)) == 1] + list(filter(None, alike))
+        _refuse_ambiguous([(names[row], found[row]) for row in torn], Counter(reading.by for reading in others))
+    found |= {row: [] for row in torn}
+    return [reading or _choose(found[row], recorder) for row, reading in enumerate(alike)]
 
 
-# All digits alike: the files of a deployment have a handful of such names, so that few rules are tried on each.
-_ANY_DIGIT = str.maketrans("123456789", "000000000")
+# What in a pattern asks for more than a digit, and the same without asking.
 _NARROW = (("(?:19|20)", r"\d\d"), (r"(?:0\d|1[0-4])(?:00|15|30|45)", r"\d{4}"), ("[5-7]", r"\d"))
+
+
+@lru_cache(maxsize=4096)
+def _place(shape: str, recorder: str | None) -> Place | None:
+    """Where all names of this shape are read, whatever their digits; None where that depends on them."""
+    places = [_place_of(rule, shape) for rule in _possible(shape, recorder)]
+    read_alike = {(tuple(each.numbers.items()), each.offset) if each else None for each in places}
+    return places[0] if len(read_alike) == 1 else None
+
+
+def _place_of(rule: Rule, shape: str) -> Place | None:
+    wide = _any_digits(rule.regex.pattern)
+    matches = [match for first in range(len(shape)) if (match := wide.match(shape, first))]
+    if len(matches) != 1:
+        return None
+    texts = {letter: text for letter, text in matches[0].groupdict().items() if text}
+    zone = texts.pop("z", None)
+    if not texts.keys() <= NUMBERS or zone not in (None, "Z"):
+        return None
+    numbers = {letter: matches[0].span(letter) for letter in texts}
+    offset = rule.offset if zone is None else 0
+    return Place(rule.name, matches[0].span(), numbers, offset, recent="Y" in numbers)
 
 
 @lru_cache(maxsize=4096)
@@ -211,7 +236,7 @@ def _any_digits(pattern: str) -> re.Pattern[str]:
 
 def _readings(stem: str, recorder: str | None) -> list[Reading]:
     """Everything that the rules read in one name; readings that are no date only where there is no other."""
-    rules = _possible(stem.translate(_ANY_DIGIT), recorder)
+    rules = _possible(stem.translate(ANY_DIGIT), recorder)
     readings = [_assemble(match, rule) for rule in rules for match in rule.regex.finditer(stem)]
     return [reading for reading in readings if reading.wall is not None] or readings
 
@@ -233,28 +258,24 @@ def _assemble(match: re.Match[str], rule: Rule) -> Reading:
         if fields.get(letter):
             fields[letter] = fields[letter].strip()
     reading = assemble(fields, match.group(), rule.name)
-    return reading if rule.offset is None or reading.wall is None else replace(reading, offset=rule.offset)
+    return reading if rule.offset is None or reading.wall is None else reading._replace(offset=rule.offset)
 
 
 def _instants(readings: Sequence[Reading]) -> set[tuple[int | None, int | None]]:
     return {(reading.wall, reading.offset) for reading in readings if reading.wall is not None}
 
 
-def _refuse_ambiguous(names: Sequence[str], found: Sequence[list[Reading]]) -> None:
-    torn = [index for index, readings in enumerate(found) if len(_instants(readings)) > 1]
-    if not torn:
-        return
+def _refuse_ambiguous(torn: Sequence[tuple[str, list[Reading]]], used: Counter[str]) -> NoReturn:
     lines = []
-    for index in torn[:10]:
+    for name, readings in torn[:10]:
         ways = " or ".join(
             dict.fromkeys(
                 f"{iso(reading.wall).rstrip('Z')} ({reading.text!r} as {reading.by})"
-                for reading in found[index]
+                for reading in readings
                 if reading.wall is not None
             )
         )
-        lines.append(f"{file_name(names[index])}: {ways}")
-    used = Counter(readings[0].by for readings in found if len(_instants(readings)) == 1)
+        lines.append(f"{file_name(name)}: {ways}")
     most = f"; {used.most_common(1)[0][1]} other names are read by {used.most_common(1)[0][0]}" if used else ""
     raise ClockError(
         f"{len(torn)} file names can be read in two ways, and which one is right is not guessed{most}; pass "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from reelarray import formats
+from reelarray.catalog.anomalies import Notes
+from reelarray.catalog.columns import UNREAD, Headers
 from reelarray.errors import ReelError
 from reelarray.source import Header
 
@@ -45,25 +46,23 @@ class _Run:
                 self.current[channel] = lengths[-1]
 
 
-def note_samples(headers: Sequence[Header | str], notes: list[list[str]], *, seed: int = 0) -> list[int]:
+def note_samples(headers: Headers, notes: Notes, *, seed: int = 0) -> list[int]:
     """Check the samples of ten readable files, all if there are fewer; returns which.
 
     The set is beyond full scale (level 0) when more than one file, and more than a tenth of those checked, has float
     samples beyond +-1; a single such file is only noted.
     """
-    readable = [i for i, header in enumerate(headers) if isinstance(header, Header) and header.frames]
+    readable = np.flatnonzero((headers.make != UNREAD) & (headers.frames != 0)).tolist()
     chosen = sorted(random.Random(seed).sample(readable, min(FILES, len(readable))))
     beyond: dict[int, str] = {}
-    for index in chosen:
-        header = headers[index]
-        if isinstance(header, Header):
-            try:
-                notes[index] += _check(header, index, beyond)
-            except (ReelError, OSError, RuntimeError, ValueError) as error:
-                notes[index].append(f"changed: its samples cannot be read ({error}); scan again")
+    for row in chosen:
+        try:
+            notes[row] += _check(headers.header(row), row, beyond)
+        except (ReelError, OSError, RuntimeError, ValueError) as error:
+            notes[row].append(f"changed: its samples cannot be read ({error}); scan again")
     code = "beyond_full_scale" if len(beyond) > max(0.1 * len(chosen), 1) else "few_beyond_full_scale"
-    for index, text in beyond.items():
-        notes[index].append(f"{code}: {text}")
+    for row, text in beyond.items():
+        notes[row].append(f"{code}: {text}")
     return chosen
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,9 @@ import pandas as pd
 
 from reelarray import formats
 from reelarray.catalog import anomalies
+from reelarray.catalog.columns import NAT, UNREAD, Headers, without_collection
 from reelarray.catalog.files import Listing, file_name, list_files
-from reelarray.catalog.headers import Headers, read_headers
+from reelarray.catalog.headers import read_headers
 from reelarray.catalog.names import check_offsets
 from reelarray.catalog.osmose import read_timestamps
 from reelarray.catalog.samples import note_samples
@@ -22,7 +24,6 @@ from reelarray.catalog.times import Starts, TimeRule, check_prefer, find_starts,
 from reelarray.catalog.tolerance import Tolerance
 from reelarray.catalog.zones import SECOND, Ambiguous, check_ambiguous, parse_zone
 from reelarray.errors import ClockError
-from reelarray.source import Header
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,6 @@ COLUMNS = (
     "path", "format", "start", "stop", "samples", "rate", "channels", "subtype", "bytes", "modified", "anomaly", "use",
     "start_source", "exact_rate", "shape", "dtype", "scale", "offset", "units", "layout", "metadata",
 )  # fmt: skip
-NAT = np.iinfo(np.int64).min
 
 
 def scan(
@@ -117,26 +117,26 @@ def scan(
         raise ClockError(
             "start= places all files back to back; leave out timestamp=, offsets= and timestamps_csv=, or start="
         )
-    listing = list_files(paths, suffixes=_suffixes(format), pattern=pattern, exclude=exclude, recursive=recursive)
-    names = [file.path for file in listing.files]
-    headers = read_headers(
-        listing.files, format=format, options=options, cache=cache, whole=listing.whole, threads=threads
-    )
-    csv = _csv_of(listing, timestamps_csv, explicit or start is not None)
-    missing: list[str] = []
-    if start is not None:
-        starts = place_back_to_back(names, headers.found, given_start(start, zone, ambiguous))
-    else:
-        listed, missing = _listed(csv, names, trust_z, timezone, ambiguous)
-        rule = TimeRule(timestamp, offsets, recorder, zone, ambiguous, order)
-        starts = find_starts(names, headers.found, rule, listed=listed, logs=listing.logs)
-    table, within = _table(listing, headers, starts, tolerance=tolerance, quick=quick, exempt_last=exempt_last)
+    rule = TimeRule(timestamp, offsets, recorder, zone, ambiguous, order)
+    with without_collection():
+        listing = list_files(paths, suffixes=_suffixes(format), pattern=pattern, exclude=exclude, recursive=recursive)
+        headers, cached = read_headers(
+            listing.files, format=format, options=options, cache=cache, whole=listing.whole, threads=threads
+        )
+        csv = _csv_of(listing, timestamps_csv, explicit or start is not None)
+        missing: list[str] = []
+        if start is not None:
+            starts = place_back_to_back(headers, given_start(start, zone, ambiguous))
+        else:
+            listed, missing = _listed(csv, headers.path, trust_z, timezone, ambiguous)
+            starts = find_starts(headers, rule, listed=listed, logs=listing.logs)
+        table, within = _table(headers, starts, tolerance=tolerance, quick=quick, exempt_last=exempt_last)
     table.attrs |= {
         "files": len(table),
         "excluded": listing.excluded,
         "passed_over": listing.passed_over,
-        "headers_cached": headers.cached,
-        "headers_read": len(table) - headers.cached,
+        "headers_cached": cached,
+        "headers_read": len(table) - cached,
         "read_by": starts.read_by,
         "timezone": str(timezone),
         "timestamps_csv": csv,
@@ -205,65 +205,61 @@ def _listed(
 
 
 def _table(
-    listing: Listing, headers: Headers, starts: Starts, *, tolerance: float | None, quick: bool, exempt_last: bool
+    headers: Headers, starts: Starts, *, tolerance: float | None, quick: bool, exempt_last: bool
 ) -> tuple[pd.DataFrame, Tolerance]:
-    paths = [file.path for file in listing.files]
-    order = sorted(range(len(paths)), key=lambda i: (starts.ns[i] is None, starts.ns[i] or 0, paths[i]))
-    found = [headers.found[i] for i in order]
-    notes = [starts.notes[i] for i in order]
-    files = [listing.files[i] for i in order]
-    start_ns = np.array([NAT if (ns := starts.ns[i]) is None else ns for i in order], np.int64)
-    span = [0 if isinstance(h, str) else h.frames * SECOND * h.rate.denominator // h.rate.numerator for h in found]
-    stop_ns = np.where(
-        (start_ns == NAT) | [isinstance(h, str) for h in found], NAT, start_ns + np.array(span, np.int64)
-    )
-    rates = {h.rate for h in found if not isinstance(h, str)}
+    # those without a start come last; of equal ones the paths decide, which are in order already
+    order = np.lexsort((starts.ns, starts.ns == NAT))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    headers, start_ns = headers.take(order), starts.ns[order]
+    notes: anomalies.Notes = defaultdict(list, {int(place[row]): texts for row, texts in starts.notes.items()})
+    read = headers.make != UNREAD
+    tick = headers.each(lambda make: (SECOND * make.rate.denominator, make.rate.numerator), (0, 1))
+    span = [count * ns // seconds for count, (ns, seconds) in zip(headers.frames.tolist(), tick, strict=True)]
+    stop_ns = np.where((start_ns == NAT) | ~read, NAT, start_ns + np.array(span, np.int64))
+    rates = {make.rate for make in headers.makes}
     within = Tolerance.of(tolerance, start_ns[start_ns != NAT], rates)
 
-    anomalies.note_headers(found, notes)
-    anomalies.note_mixtures(found, notes)
-    seconds = np.array([np.nan if isinstance(h, str) else h.frames / float(h.rate) for h in found])
-    anomalies.note_durations(seconds, notes, exempt_last=exempt_last)
+    anomalies.note_headers(headers, notes)
+    anomalies.note_mixtures(headers, notes)
+    rate = headers.numbers(lambda make: float(make.rate), np.nan, np.float64)
+    anomalies.note_durations(headers.frames / rate, notes, exempt_last=exempt_last)
     placed = np.flatnonzero((start_ns != NAT) & (stop_ns != NAT))
-    anomalies.note_neighbours(
-        [files[i].path for i in placed], start_ns[placed], stop_ns[placed], [notes[i] for i in placed], within
-    )
-    checked = [] if quick else note_samples(found, notes)
+    anomalies.note_neighbours(headers, placed, start_ns[placed], stop_ns[placed], notes, within)
+    checked = [] if quick else note_samples(headers, notes)
 
-    def column(pick: Any, missing: Any) -> list[Any]:
-        return [missing if isinstance(header, str) else pick(header) for header in found]
-
+    use = np.ones(len(headers), bool)
+    anomaly = np.full(len(headers), "", object)
+    for row, texts in notes.items():
+        use[row], anomaly[row] = anomalies.is_usable(texts), anomalies.join_notes(texts)
+    frames = zip(headers.frames.tolist(), headers.each(lambda make: make.frame, None), strict=True)
     columns: Mapping[str, Any] = {
-        "path": [file.path for file in files],
-        "format": column(lambda h: h.format, ""),
+        "path": headers.path,
+        "format": headers.each(lambda make: make.format, ""),
         "start": start_ns.view("datetime64[ns]"),
         "stop": stop_ns.view("datetime64[ns]"),
-        "samples": np.array(column(lambda h: h.frames, 0), np.int64),
-        "rate": np.array(column(lambda h: float(h.rate), np.nan), np.float64),
-        "channels": np.array(column(_channel_count, 0), np.int64),
-        "subtype": column(lambda h: h.subtype, ""),
-        "bytes": np.array(
-            [f.bytes if isinstance(h, str) else h.bytes for f, h in zip(files, found, strict=True)], np.int64
-        ),
-        "modified": np.array(
-            [f.modified if isinstance(h, str) else h.modified_ns for f, h in zip(files, found, strict=True)], np.int64
-        ),
-        "anomaly": [anomalies.join_notes(each) for each in notes],
-        "use": np.array([anomalies.is_usable(each) for each in notes], bool),
-        "start_source": [starts.source[i] for i in order],
-        "exact_rate": column(lambda h: str(h.rate), ""),
-        "shape": column(lambda h: h.shape, None),
-        "dtype": column(lambda h: h.dtype, ""),
-        "scale": np.array(column(lambda h: h.scale, np.nan), np.float64),
-        "offset": np.array(column(lambda h: h.offset, np.nan), np.float64),
-        "units": column(lambda h: h.units, ""),
-        "layout": column(lambda h: h.layout, None),
-        "metadata": column(lambda h: dict(h.metadata), None),
+        "samples": headers.frames,
+        "rate": rate,
+        "channels": headers.numbers(lambda make: math.prod(make.frame), 0, np.int64),
+        "subtype": headers.each(lambda make: make.subtype, ""),
+        "bytes": headers.bytes,
+        "modified": headers.modified,
+        "anomaly": anomaly,
+        "use": use,
+        "start_source": starts.source[order],
+        "exact_rate": headers.each(lambda make: str(make.rate), ""),
+        "shape": _objects(None if frame is None else (n, *frame) for n, frame in frames),
+        "dtype": headers.each(lambda make: make.dtype, ""),
+        "scale": headers.numbers(lambda make: make.scale, np.nan, np.float64),
+        "offset": headers.numbers(lambda make: make.offset, np.nan, np.float64),
+        "units": headers.each(lambda make: make.units, ""),
+        "layout": headers.each(lambda make: make.layout, None),
+        "metadata": _objects(dict(headers.metadata.get(row, ())) if r else None for row, r in enumerate(read.tolist())),
     }
     table = pd.DataFrame({name: columns[name] for name in COLUMNS})
-    table.attrs["checked"] = [files[i].path for i in checked]
+    table.attrs["checked"] = [headers.path[row] for row in checked]
     return table, within
 
 
-def _channel_count(header: Header) -> int:
-    return math.prod(header.shape[1:])
+def _objects(values: Iterable[Any]) -> np.ndarray:
+    return np.fromiter(values, object)

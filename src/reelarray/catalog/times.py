@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from reelarray.catalog.columns import NAT, UNREAD, Headers
 from reelarray.catalog.files import natural_order
-from reelarray.catalog.names import Reading, file_name, read_names
+from reelarray.catalog.names import file_name, read_names
+from reelarray.catalog.readings import Reading
 from reelarray.catalog.recorders import recognise
 from reelarray.catalog.soundtrap import log_beside, read_log
 from reelarray.catalog.zones import SECOND, Ambiguous, iso, localise, parse_zone, read_iso
 from reelarray.errors import ClockError, FormatError
-from reelarray.source import Header
 
 # Header and name of one file may differ by what a recorder needs to open it.
 AGREE_NS = 2 * SECOND
@@ -37,15 +38,31 @@ class TimeRule:
     ambiguous: Ambiguous | None
     prefer: tuple[str, ...]
 
+    @property
+    def explicit(self) -> bool:
+        """Did the caller say how names are read?"""
+        return self.timestamp is not None or self.offsets is not None
+
 
 @dataclass
 class Starts:
-    """Start of each file in UTC ns, where it comes from, and what is odd about it; `read_by` counts the rules used."""
+    """Start of each file in UTC ns (NAT: none), where it comes from, and by row what is odd about it.
 
-    ns: list[int | None]
-    source: list[str]
-    notes: list[list[str]]
+    `read_by` counts the rules that read names.
+    """
+
+    ns: np.ndarray
+    source: np.ndarray
+    notes: defaultdict[int, list[str]]
     read_by: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def unknown(cls, count: int) -> Starts:
+        return cls(np.full(count, NAT, np.int64), np.full(count, "", object), defaultdict(list))
+
+
+# Rows, their wall-clock ns, the zone of these, and who says so.
+Stated = tuple[np.ndarray, np.ndarray, tzinfo, str]
 
 
 def check_prefer(prefer: Sequence[str] | None, explicit: bool) -> tuple[str, ...]:
@@ -58,66 +75,70 @@ def check_prefer(prefer: Sequence[str] | None, explicit: bool) -> tuple[str, ...
     return order
 
 
-def find_starts(
-    paths: Sequence[str],
-    headers: Sequence[Header | str],
-    rule: TimeRule,
-    *,
-    listed: Mapping[str, int],
-    logs: frozenset[str],
-) -> Starts:
+def find_starts(headers: Headers, rule: TimeRule, *, listed: Mapping[str, int], logs: frozenset[str]) -> Starts:
     """Starts of files from a timestamp.csv (`listed`: path to UTC ns), their headers and their names.
 
     Raises
     ------
     ClockError : a template that matches no name; names with two readings; times that a clock change makes ambiguous
     """
-    starts = Starts(
-        [listed.get(path) for path in paths], ["csv" if path in listed else "" for path in paths], [[] for _ in paths]
-    )
-    for path, notes in zip(paths, starts.notes, strict=True):
-        if listed and path not in listed:
-            notes.append("not_listed: the timestamp.csv that is used does not name this file")
-    others: list[list[tuple[str, int]]] = [[] for _ in paths]
+    starts = Starts.unknown(len(headers))
+    if listed:
+        for row, path in enumerate(headers.path):
+            if path in listed:
+                starts.ns[row], starts.source[row] = listed[path], "csv"
+            else:
+                starts.notes[row].append("not_listed: the timestamp.csv that is used does not name this file")
+    contradictions: list[tuple[int, str, int]] = []
     torn: list[str] = []
     for source in rule.prefer:
-        stated = (
-            _from_headers(paths, headers, rule, logs, starts.notes)
-            if source == "header"
-            else _from_names(paths, rule, starts)
-        )
-        for index, (wall, zone, by) in stated.items():
-            used = starts.ns[index] is None
-            try:
-                ns = localise(wall, zone, rule.ambiguous)
-            except ClockError as error:
-                if used:
-                    torn.append(f"{file_name(paths[index])}: {error}")
-                continue
-            if used:
-                starts.ns[index], starts.source[index] = ns, by
-            else:
-                others[index].append((by, ns))
+        read = _from_headers if source == "header" else _from_names
+        for rows, walls, zone, by in read(headers, rule, logs, starts):
+            new = starts.ns[rows] == NAT
+            utc = _localised(headers, rows, walls, new, zone, rule.ambiguous, torn)
+            known = utc != NAT
+            apart = known & ~new & (np.abs(utc - starts.ns[rows]) > AGREE_NS)
+            contradictions += zip(rows[apart].tolist(), [by] * int(apart.sum()), utc[apart].tolist(), strict=True)
+            starts.ns[rows[new & known]], starts.source[rows[new & known]] = utc[new & known], by
     if torn:
         more = f"\n  and {len(torn) - 10} more" if len(torn) > 10 else ""
         raise ClockError(f"{len(torn)} start times are ambiguous:\n  " + "\n  ".join(torn[:10]) + more)
-    for index, notes in enumerate(starts.notes):
-        used_ns = starts.ns[index]
-        if used_ns is None:
-            if not any(note.startswith(("no_time", "impossible_date")) for note in notes):
-                notes.append(
-                    f"no_time: nothing in its {' or '.join(rule.prefer)}; pass timestamp=, timestamps_csv= or start="
-                )
-            continue
-        explicit = rule.timestamp is not None or rule.offsets is not None
-        _soften(notes, keep_missing=explicit)
-        for by, ns in others[index]:
-            if abs(ns - used_ns) > AGREE_NS:
-                apart = (ns - used_ns) / SECOND
-                notes.append(
-                    f"header_time: {by} says {iso(ns)}, {apart:+.3f} s from the start used ({starts.source[index]})"
-                )
+    for row, notes in starts.notes.items():
+        if starts.ns[row] != NAT:
+            _soften(notes, keep_missing=rule.explicit)
+    for row in np.flatnonzero(starts.ns == NAT).tolist():
+        if not any(note.startswith(("no_time", "impossible_date")) for note in starts.notes[row]):
+            starts.notes[row].append(
+                f"no_time: nothing in its {' or '.join(rule.prefer)}; pass timestamp=, timestamps_csv= or start="
+            )
+    for row, by, ns in contradictions:
+        apart_s = (ns - int(starts.ns[row])) / SECOND
+        starts.notes[row].append(
+            f"header_time: {by} says {iso(ns)}, {apart_s:+.3f} s from the start used ({starts.source[row]})"
+        )
     return starts
+
+
+def _localised(
+    headers: Headers,
+    rows: np.ndarray,
+    walls: np.ndarray,
+    needed: np.ndarray,
+    zone: tzinfo,
+    ambiguous: Ambiguous | None,
+    torn: list[str],
+) -> np.ndarray:
+    """UTC ns; NAT where a clock change leaves two readings, which goes into `torn` where the time is needed."""
+    if isinstance(zone, dt.timezone):
+        return walls + localise(0, zone)
+    utc = np.full(len(walls), NAT, np.int64)
+    for k, (row, wall) in enumerate(zip(rows.tolist(), walls.tolist(), strict=True)):
+        try:
+            utc[k] = localise(wall, zone, ambiguous)
+        except ClockError as error:
+            if needed[k]:
+                torn.append(f"{file_name(headers.path[row])}: {error}")
+    return utc
 
 
 def _soften(notes: list[str], *, keep_missing: bool) -> None:
@@ -129,9 +150,9 @@ def _soften(notes: list[str], *, keep_missing: bool) -> None:
     ]
 
 
-def _from_names(paths: Sequence[str], rule: TimeRule, starts: Starts) -> dict[int, tuple[int, tzinfo, str]]:
-    readings: list[Reading]
-    if rule.timestamp is not None or rule.offsets is not None:
+def _from_names(headers: Headers, rule: TimeRule, logs: frozenset[str], starts: Starts) -> list[Stated]:
+    paths = headers.path
+    if rule.explicit:
         readings = read_names(paths, rule.timestamp, rule.offsets)
         if all(reading.problem.startswith("no_time") for reading in readings):
             names = [file_name(path) for path in paths]
@@ -141,85 +162,111 @@ def _from_names(paths: Sequence[str], rule: TimeRule, starts: Starts) -> dict[in
                 f"none of {len(names)} file names has a time: {what}; the names are {', '.join(names[:10])}{more}"
             )
     else:
-        needed = [index for index, ns in enumerate(starts.ns) if ns is None]
-        found = dict(zip(needed, recognise([paths[index] for index in needed], rule.recorder), strict=True))
-        rest = [index for index in range(len(paths)) if index not in found]
-        found |= zip(rest, recognise([paths[index] for index in rest], rule.recorder, strict=False), strict=True)
-        readings = [found[index] for index in range(len(paths))]
-    starts.read_by = dict(Counter(reading.by for reading in readings if reading.wall is not None).most_common())
-    stated: dict[int, tuple[int, tzinfo, str]] = {}
-    for index, reading in enumerate(readings):
+        readings = [Reading(None)] * len(paths)
+        needed = starts.ns == NAT
+        for rows, strict in ((np.flatnonzero(needed).tolist(), True), (np.flatnonzero(~needed).tolist(), False)):
+            found = recognise([paths[row] for row in rows], rule.recorder, strict=strict)
+            for row, reading in zip(rows, found, strict=True):
+                readings[row] = reading
+    read = Counter(reading.by for reading in readings if reading.wall is not None)
+    starts.read_by = dict(read.most_common())
+    groups: defaultdict[int | None, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for row, reading in enumerate(readings):
         if reading.wall is not None:
-            zone = rule.zone if reading.offset is None else dt.timezone(dt.timedelta(seconds=reading.offset))
-            stated[index] = (reading.wall, zone, "name")
-        else:
-            starts.notes[index].append(reading.problem)
-    return stated
+            of_zone = groups[reading.offset]
+            of_zone[0].append(row)
+            of_zone[1].append(reading.wall)
+        elif rule.explicit or starts.ns[row] == NAT or not reading.problem.startswith("no_time"):
+            starts.notes[row].append(reading.problem)
+    return [
+        (np.array(rows), np.array(walls, np.int64), rule.zone if offset is None else _fixed(offset), "name")
+        for offset, (rows, walls) in groups.items()
+    ]
 
 
-def _from_headers(
-    paths: Sequence[str], headers: Sequence[Header | str], rule: TimeRule, logs: frozenset[str], notes: list[list[str]]
-) -> dict[int, tuple[int, tzinfo, str]]:
-    by_lower = {log.lower(): log for log in logs}
-    stated: dict[int, tuple[int, tzinfo, str]] = {}
-    for index, (path, header) in enumerate(zip(paths, headers, strict=True)):
-        if isinstance(header, str):
-            continue
-        source = str(header.metadata.get("start_source") or "header")
-        log = by_lower.get(log_beside(path).lower()) if by_lower else None
-        if log is not None:
-            try:
-                found = read_log(log, float(header.rate), rule.zone, rule.ambiguous)
-                if found.start_ns is not None:
-                    stated[index] = (found.start_ns, UTC, "soundtrap")
-                if found.samples is not None and found.samples != header.frames:
-                    notes[index].append(
-                        f"log: {found.metadata['log']} counts {found.samples:,} samples, the file has {header.frames:,}"
-                    )
-                if found.gap_us:
-                    notes[index].append(
-                        f"gap_inside: {found.metadata['log']} counts {found.gap_us / 1e6:.6f} s of sampling gaps "
-                        "within the file, whose labels know nothing of them"
-                    )
-                if isinstance(header.metadata, dict):
-                    header.metadata["soundtrap"] = found.metadata
-                continue
-            except (FormatError, OSError) as error:
-                notes[index].append(f"unreadable_log: {error}")
-        if header.start_ns is not None:
-            stated[index] = (header.start_ns, UTC, source)
-        elif naive := header.metadata.get("naive_start"):
+def _fixed(offset: int) -> tzinfo:
+    return dt.timezone(dt.timedelta(seconds=offset))
+
+
+def _from_headers(headers: Headers, rule: TimeRule, logs: frozenset[str], starts: Starts) -> list[Stated]:
+    told = _from_logs(headers, rule, logs, starts) if logs else {}
+    groups: defaultdict[tuple[tzinfo, str], dict[int, int]] = defaultdict(dict)
+    for row, ns in told.items():
+        if ns is not None:
+            groups[UTC, "soundtrap"][row] = ns
+    silent = headers.start == NAT
+    for row in np.flatnonzero(~silent).tolist():
+        if row not in told:
+            by = str(headers.metadata.get(row, {}).get("start_source") or "header")
+            groups[UTC, by][row] = int(headers.start[row])
+    for row, metadata in headers.metadata.items():
+        if silent[row] and row not in told and (naive := metadata.get("naive_start")):
+            by = str(metadata.get("start_source") or "header")
             if wall := read_iso(str(naive)):
-                stated[index] = (wall[0], rule.zone, source)
+                groups[rule.zone, by][row] = wall[0]
             else:
-                notes[index].append(f"impossible_date: {naive!r} in the header ({source}) is no date and time")
-    return stated
+                starts.notes[row].append(f"impossible_date: {naive!r} in the header ({by}) is no date and time")
+    return [
+        (np.array(list(found)), np.array(list(found.values()), np.int64), zone, by)
+        for (zone, by), found in groups.items()
+    ]
 
 
-def place_back_to_back(paths: Sequence[str], headers: Sequence[Header | str], start_ns: int) -> Starts:
+def _from_logs(headers: Headers, rule: TimeRule, logs: frozenset[str], starts: Starts) -> dict[int, int | None]:
+    """UTC ns by row of files with a log that can be read, None where it does not say; what it says goes to metadata."""
+    by_lower = {log.lower(): log for log in logs}
+    told: dict[int, int | None] = {}
+    for row, path in enumerate(headers.path):
+        log = by_lower.get(log_beside(path).lower())
+        if log is None or headers.make[row] == UNREAD:
+            continue
+        frames, rate = int(headers.frames[row]), float(headers.makes[headers.make[row]].rate)
+        try:
+            found = read_log(log, rate, rule.zone, rule.ambiguous)
+        except (FormatError, OSError) as error:
+            starts.notes[row].append(f"unreadable_log: {error}")
+            continue
+        told[row] = found.start_ns
+        if found.samples is not None and found.samples != frames:
+            starts.notes[row].append(
+                f"log: {found.metadata['log']} counts {found.samples:,} samples, the file has {frames:,}"
+            )
+        if found.gap_us:
+            starts.notes[row].append(
+                f"gap_inside: {found.metadata['log']} counts {found.gap_us / 1e6:.6f} s of sampling gaps "
+                "within the file, whose labels know nothing of them"
+            )
+        headers.metadata.setdefault(row, {})["soundtrap"] = found.metadata
+    return told
+
+
+def place_back_to_back(headers: Headers, start_ns: int) -> Starts:
     """Starts of files that follow each other without a gap from `start_ns` on, in the natural order of their paths.
 
     Behind a file that was cut short, or cannot be read, nothing has a time: how much is missing there is not known.
     """
-    starts = Starts([None] * len(paths), [""] * len(paths), [[] for _ in paths])
-    elapsed: Fraction = Fraction(0)
+    starts = Starts.unknown(len(headers))
+    rate = Fraction(1)
+    before, frames = Fraction(0), 0  # seconds until the rate last changed, and frames since: exact, and soon added up
     broken = ""
-    for index in sorted(range(len(paths)), key=lambda index: natural_order(paths[index])):
-        header = headers[index]
+    for row in sorted(range(len(headers)), key=lambda row: natural_order(headers.path[row])):
         if broken:
-            starts.notes[index].append(
+            starts.notes[row].append(
                 f"no_time: {broken}; pass timestamp= or timestamps_csv=, repair that file, or exclude= it if nothing "
                 "is missing between its neighbours"
             )
             continue
-        starts.ns[index] = start_ns + int(elapsed * SECOND)
-        starts.source[index] = "given"
-        if isinstance(header, str):
-            broken = f"it follows {file_name(paths[index])}, whose length is unknown"
-        elif cut := [flag for flag in header.flags if flag in _CUT_SHORT]:
-            broken = f"a file before was cut short ({file_name(paths[index])}: {cut[0]})"
-        else:
-            elapsed += header.frames / header.rate
+        starts.ns[row] = start_ns + int((before + frames / rate) * SECOND)
+        starts.source[row] = "given"
+        if headers.make[row] == UNREAD:
+            broken = f"it follows {file_name(headers.path[row])}, whose length is unknown"
+            continue
+        make = headers.makes[headers.make[row]]
+        if cut := [flag for flag in make.flags if flag in _CUT_SHORT]:
+            broken = f"a file before was cut short ({file_name(headers.path[row])}: {cut[0]})"
+        if make.rate is not rate:
+            before, frames, rate = before + frames / rate, 0, make.rate
+        frames += int(headers.frames[row])
     return starts
 
 

@@ -16,7 +16,7 @@ SECOND = 1_000_000_000
 _EPOCH = dt.datetime(1970, 1, 1)
 _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", re.ASCII | re.IGNORECASE)
 # What datetime64[ns] can hold, a day short at both ends so that a zone's offset cannot leave it.
-_FIRST_DAY, _LAST_DAY = dt.date(1677, 9, 23).toordinal(), dt.date(2262, 4, 10).toordinal()
+FIRST_DAY, LAST_DAY = dt.date(1677, 9, 23).toordinal(), dt.date(2262, 4, 10).toordinal()
 
 
 @lru_cache(maxsize=64)
@@ -64,7 +64,7 @@ def wall_ns(
         ordinal = dt.date(year, month, day).toordinal()
     except ValueError:
         return None
-    if not _FIRST_DAY <= ordinal <= _LAST_DAY:
+    if not FIRST_DAY <= ordinal <= LAST_DAY:
         return None
     seconds = (ordinal - 719163) * 86400 + hour * 3600 + minute * 60 + second  # 719163: ordinal of 1970-01-01
     return seconds * SECOND + ns

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 
+import pandas as pd
 import pytest
-from recorder_files import RATE, deployment, write_wav
+from recorder_files import RATE, add_comment, deployment, write_wav
 
 from reelarray import formats
 from reelarray.catalog import scan
@@ -42,6 +43,23 @@ def test_a_second_scan_reads_no_header_and_gives_the_same_table(folder, tmp_path
     assert first.equals(second)
     assert [type(value) for value in second["layout"]] == [tuple] * 3
     assert len(list(folder.iterdir())) == 3
+
+
+def test_headers_of_many_makes_and_with_metadata_come_back_whole(tmp_path, probed):
+    for k in range(4):
+        path = tmp_path / "files" / f"site_2022092{k}_223450.wav"
+        write_wav(path, RATE, rate=RATE + k % 2, channels=1 + k // 2)
+        if k:
+            add_comment(path, f"comment {k}")
+    (tmp_path / "files" / "site_20220929_223450.wav").write_text("no recording")
+    first = scan(tmp_path / "files", cache=tmp_path / "cache")
+    probed.clear()
+    second = scan(tmp_path / "files", cache=tmp_path / "cache")
+    assert probed == ["site_20220929_223450.wav"]
+    pd.testing.assert_frame_equal(first, second)
+    assert second["metadata"].tolist() == [
+        {}, *({"info": {"ICMT": f"comment {k}"}} for k in (1, 2, 3)), None
+    ]  # fmt: skip
 
 
 def test_a_file_that_changed_is_read_again(folder, tmp_path, probed):
@@ -84,13 +102,27 @@ def test_a_damaged_cache_is_ignored_with_a_warning(folder, tmp_path, caplog, con
     assert scan(folder, cache=file).attrs["headers_cached"] == 3
 
 
-def test_damaged_records_are_read_again(folder, tmp_path, caplog):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"makes": [["wav"]]},
+        {"makes": []},
+        {"make": [0, 1, 7]},
+        {"make": [0, -1, 0]},
+        {"frames": [1, 2]},
+        {"path": []},
+        {"bytes": [1.5, "x", None]},
+        {"metadata": [1]},
+    ],
+    ids=str,
+)
+def test_damaged_columns_are_read_again(folder, tmp_path, caplog, damage):
     file = tmp_path / "one.json"
     expected = scan(folder, cache=file)
-    content = json.loads(file.read_text())
-    content["records"] = [["wav"], None, 5]
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(json.loads(file.read_text()) | damage))
     assert scan(folder, cache=file).equals(expected)
+    assert "cannot be read" in caplog.text
+    assert scan(folder, cache=file).attrs["headers_cached"] == 3
 
 
 def test_other_options_or_versions_do_not_share_headers(folder, tmp_path, probed):

@@ -173,3 +173,13 @@ def test_of_several_templates_the_first_that_matches_reads():
     readings = read_names(names, ["%Y%m%d_%H%M%S", "%y%m%d"])
     assert [reading.by for reading in readings] == ["%Y%m%d_%H%M%S", "%y%m%d", ""]
     assert "no_time" in readings[2].problem
+
+
+@given(st.lists(moments, min_size=12, max_size=12), st.sampled_from([*TEMPLATES, "%Y%m%d_%H%M%S"]), st.booleans())
+def test_many_names_are_read_as_they_are_one_by_one(times, template, spoilt):
+    names = [f"a_{time.strftime(template)}_7.wav" for time in times]
+    if spoilt:
+        names[3:] = [name.replace("1", "9") for name in names[3:]]
+    for templates in (template, ["%d.%m.%Y", template], ["2%Y%m%d", template]):
+        together = read_names(names, templates)
+        assert together == [read_names([name], templates)[0] for name in names]

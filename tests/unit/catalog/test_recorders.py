@@ -7,7 +7,10 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from reelarray.catalog import readings, recorders
 from reelarray.catalog.names import file_name
 from reelarray.catalog.recorders import RULES, _possible, recognise, rules_of
 from reelarray.catalog.zones import iso, localise, parse_zone
@@ -110,3 +113,38 @@ def test_the_shape_of_a_name_drops_no_rule_that_reads_it():
         assert {rule.name for rule in RULES if rule.regex.search(stem)} <= {
             rule.name for rule in _possible(shape, None)
         }
+
+
+letters = st.sampled_from([file_name(name) for name, _, _ in ROWS] + ["a20220103T183000+0200.wav", "5B1F2A3C.WAV"])
+moments = st.datetimes(dt.datetime(1890, 1, 1), dt.datetime(2110, 1, 1))
+
+
+@given(letters, st.lists(moments, min_size=12, max_size=12), st.randoms(use_true_random=False))
+def test_names_that_are_alike_are_read_together_as_they_are_one_by_one(name, times, random):
+    """Digits of a name are replaced, half of them by true times, the others by anything."""
+    names = []
+    for number, time in enumerate(times):
+        digits = iter(f"{time:%Y%m%d%H%M%S}") if number % 2 else None
+        names.append(
+            "".join(
+                next(digits, "0") if digits and c.isdigit() else str(random.randrange(10)) if c.isdigit() else c
+                for c in name
+            )
+        )
+    together = recognise(names, strict=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readings, "FEW", 100)
+        assert together == recognise(names, strict=False)
+
+
+def test_many_names_of_one_recorder_are_read_in_columns(monkeypatch):
+    monkeypatch.setattr(recorders, "_readings", lambda *_: pytest.fail("read one by one"))
+    for template in (
+        "site_%Y%m%d_%H%M%S.wav",
+        "5146.%y%m%d%H%M%S.wav",
+        "%Y%m%dT%H%M%SZ.flac",
+        "x_%Y-%m-%d_%H-%M-%S.wav",
+    ):
+        times = [dt.datetime(2022, 3, 1) + dt.timedelta(seconds=61 * k) for k in range(2000)]
+        found = recognise([f"/a/{time.strftime(template)}" for time in times])
+        assert [iso(each.wall) for each in found] == [f"{time.isoformat()}Z" for time in times]
