@@ -15,6 +15,7 @@ from ..table import MEBI
 from .journal import Unit
 
 SMALLEST, LARGEST = MEBI, 4 * MEBI  # bytes of a chunk before compression: performance.md section 5
+MOST_PARTS = 8  # chunks along one dimension, that a moment of all frequencies has to be read from
 NUMPY_BLOCK = 16 * MEBI  # bytes of one unit of an array in memory
 
 Sizes = int | Mapping[str, int] | None
@@ -103,9 +104,7 @@ def plan(
     shards = None if shard is None else _sizes(shard, dims, blocks, shape, "shard")
     limits = blocks if shards is None else shards
     if chunk is None:
-        row = itemsize * math.prod(max(1, n) for n in limits[1:])
-        alone = shards is None and blocks[0] >= shape[0]
-        chunks = (_rows(max(1, limits[0]), row, divide=not alone), *(max(1, n) for n in limits[1:]))
+        chunks = _chunks(limits, shape, itemsize, sharded=shards is not None)
     else:
         chunks = _sizes(chunk, dims, limits, shape, "chunk")
     for whole, part, dim in zip(limits, chunks, dims, strict=True):
@@ -114,6 +113,22 @@ def plan(
                 f"chunk={part} along {dim!r} does not divide shards of {whole}: use one of {near(whole, part)}"
             )
     return Layout(shape, chunks, shards)
+
+
+def rows_in_memory(shape: tuple[int, ...], dims: Sequence[Any], itemsize: int, chunk: Sizes, shard: Sizes) -> int:
+    """Rows of one unit of an array in memory: some 16 MiB, whole chunks or shards where their size is given."""
+    row = itemsize * math.prod(shape[1:])
+    most = max(1, NUMPY_BLOCK // max(1, row))
+    given = next((_along(sizes, dims[0]) for sizes in (shard, chunk) if sizes is not None), None)
+    if isinstance(given, int | np.integer) and given >= 1:
+        rows = max(1, most // given) * int(given)
+    else:
+        rows = 1 << (most.bit_length() - 1)
+    return max(1, min(rows, shape[0]))
+
+
+def _along(sizes: Sizes, dim: Any) -> Any:
+    return sizes.get(dim) if isinstance(sizes, Mapping) else sizes
 
 
 def check_fits(layout: Layout, blocks: tuple[int, ...], dims: Sequence[Any]) -> None:
@@ -142,6 +157,29 @@ def near(whole: int, wanted: int, most: int = 3) -> list[int]:
     low = [d for d in range(1, math.isqrt(whole) + 1) if whole % d == 0]
     divisors = sorted({*low, *(whole // d for d in low)})
     return sorted(sorted(divisors, key=lambda d: abs(math.log(d / wanted)))[:most])
+
+
+def _chunks(limits: tuple[int, ...], shape: tuple[int, ...], itemsize: int, *, sharded: bool) -> tuple[int, ...]:
+    """Chunks of up to 4 MiB: blocks, or parts of them, cut along their last dimensions before their first.
+
+    As many bytes are read for a moment of all frequencies, and fewer for a year of one; there are as many files.
+    """
+    sizes = [max(1, n) for n in limits]
+    for axis in range(1, len(sizes)):
+        n, each = sizes[axis], max(1, itemsize * math.prod(sizes) // sizes[axis])
+        fewest = -(-n // MOST_PARTS)
+        parts = -(-n // max(fewest, LARGEST // each))
+        whole = limits[axis] >= shape[axis] and not sharded  # a last chunk may then be shorter
+        sizes[axis] = _divisor(n, -(-n // parts), divide=not whole)
+    row = itemsize * math.prod(sizes[1:])
+    sizes[0] = _rows(sizes[0], row, divide=sharded or limits[0] < shape[0])
+    return tuple(sizes)
+
+
+def _divisor(whole: int, wanted: int, *, divide: bool) -> int:
+    if not divide or whole % wanted == 0:
+        return wanted
+    return max(d for d in near(whole, wanted, most=whole) if d <= wanted)
 
 
 def _rows(block: int, row_bytes: int, *, divide: bool) -> int:

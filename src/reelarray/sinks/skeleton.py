@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
 
 from .. import __version__
 from ..clock import SampleClock
 from ..timeindex import ClockIndex, time_bounds
 from . import clocktable
+from .compression import compressor
 from .encode import Encoding, cf_coordinate
 from .files import AtomicStore, write_whole
 from .journal import FOLDER
@@ -38,6 +38,7 @@ class Skeleton:
     name: str
     encoding: Encoding
     layout: Layout
+    compression: str | None
     identity: dict[str, Any]
     inputs: Inputs
 
@@ -77,6 +78,7 @@ def build(root: Path, temporary: Path, skeleton: Skeleton) -> None:
         fill_value=skeleton.encoding.fill,
         attributes=attrs,
         dimension_names=[str(d) for d in x.dims],
+        compressors=compressor(skeleton.compression),
         **_OPTIONS,
     )
     for key, coord in others.items():
@@ -93,7 +95,6 @@ def build(root: Path, temporary: Path, skeleton: Skeleton) -> None:
 
 
 _OPTIONS: dict[str, Any] = {
-    "compressors": BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),  # fastest and smallest of section 5
     "chunk_key_encoding": {"name": "default", "separator": "."},  # one folder an array, not one folder a chunk
     "config": {"write_empty_chunks": True},
 }
@@ -121,7 +122,6 @@ def _write_coord(group: zarr.Group, name: str, coord: xr.Variable, **extra: str)
 
 def _write_array(group: zarr.Group, name: str, values: np.ndarray, dims: list[str], attrs: Mapping[str, Any]) -> None:
     text = values.dtype == object
-    options = {k: v for k, v in _OPTIONS.items() if not (text and k == "compressors")}
     array = group.create_array(
         name,
         shape=values.shape,
@@ -129,7 +129,8 @@ def _write_array(group: zarr.Group, name: str, values: np.ndarray, dims: list[st
         dtype=str if text else values.dtype,
         attributes=dict(attrs),
         dimension_names=dims,
-        **options,
+        compressors="auto" if text else compressor(None),
+        **_OPTIONS,
     )
     if values.size:
         array[...] = values

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,21 @@ from dask.base import get_scheduler
 from dask.callbacks import Callback
 from dask.layers import ArraySliceDep
 
-from .files import AtomicStore, sync_folder
+from .compression import Compress, compress_like
+from .files import AtomicStore, sync_folder, write_whole
 from .layout import Layout
 
 Index = tuple[int, ...]
+Encode = Callable[[np.ndarray, np.ndarray], Any]  # values, and the array that they are written to
 FEWEST = 64  # units in one graph: threads idle at the end of each
 
 
 class BlockWriter:
     """Encodes a block and writes it into its place in the store: a task's last step."""
 
-    def __init__(
-        self, root: Path, name: str, temporary: Path, layout: Layout, encode: Callable[..., np.ndarray]
-    ) -> None:
+    def __init__(self, root: Path, name: str, temporary: Path, layout: Layout, encode: Encode) -> None:
         self.root, self.name, self.temporary, self.layout, self.encode = root, name, temporary, layout, encode
-        self._open: tuple[AtomicStore, zarr.Array[Any]] | None = None
+        self._open: tuple[zarr.Array[Any], AtomicStore, Compress | None] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": None}  # each process opens its own
@@ -41,14 +42,50 @@ class BlockWriter:
         if self._open is None:
             store = AtomicStore(self.root, temporary=self.temporary)
             array = zarr.open_array(store, path=self.name, mode="r+")
-            self._open = store, array.with_config({"write_empty_chunks": True})  # the array's own: threads open at once
-        store, array = self._open
-        array[region] = self.encode(np.asarray(block))
+            array = array.with_config({"write_empty_chunks": True})  # the array's own: threads open at once
+            self._open = array, store, compress_like(array)
+        array, store, compress = self._open
+        block, unit = np.asarray(block), self.layout.unit(region)
+        keys = {
+            piece: f"{self.name}/{array.metadata.encode_chunk_key(piece)}"
+            for piece in product(*map(range, unit[::2], unit[1::2]))
+        }
+        if compress is not None:
+            written = self._write_chunks(array, compress, block, [r.start for r in region], keys)
+        else:
+            encoded = np.empty(block.shape, array.dtype)
+            self.encode(block, encoded)
+            array[region] = encoded
+            written = sum(store.sizes.pop(key) for key in keys.values())
         sync_folder(self.root / self.name)
-        unit = self.layout.unit(region)
-        pieces = product(*map(range, unit[::2], unit[1::2]))
-        keys = [f"{self.name}/{array.metadata.encode_chunk_key(piece)}" for piece in pieces]
-        return np.full((1,) * block.ndim, sum(store.sizes.pop(key) for key in keys), np.int64)
+        return np.full((1,) * block.ndim, written, np.int64)
+
+    def _write_chunks(
+        self,
+        array: zarr.Array[Any],
+        compress: Compress,
+        block: np.ndarray,
+        starts: Sequence[int],
+        keys: Mapping[Index, str],
+    ) -> int:
+        """Encode and compress chunk by chunk, while each is in cache."""
+        written, whole = 0, self.layout.chunks
+        room = np.empty(math.prod(whole), array.dtype.newbyteorder("<"))
+        for piece, key in keys.items():
+            inside = [
+                slice(k * n - start, (k + 1) * n - start) for k, n, start in zip(piece, whole, starts, strict=True)
+            ]
+            values = block[tuple(inside)]
+            chunk = room[: values.size].reshape(values.shape)
+            self.encode(values, chunk)
+            if values.shape != whole:  # chunks at the ends of an array are filled up
+                cut, chunk = chunk, np.full(whole, array.fill_value, room.dtype)
+                chunk[tuple(map(slice, cut.shape))] = cut
+            data = compress(chunk)
+            path = self.root / key
+            write_whole(path, data, self.temporary / f"{path.name}.{uuid4().hex}")
+            written += len(data)
+        return written
 
 
 def write_blocks(

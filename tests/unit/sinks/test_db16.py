@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import reelarray as ra
 from reelarray.decibels import is_power, reference_of
-from reelarray.sinks.encode import decibel_codes
+from reelarray.sinks.levels import decibel_codes
 
 POWERS = st.one_of(
     st.floats(1e-32, 1e32, width=64),

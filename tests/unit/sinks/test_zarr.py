@@ -129,18 +129,41 @@ def test_other_chunks_of_the_recording_give_the_same_store(paths, tmp_path):
     assert content(tmp_path / "700.zarr") == content(tmp_path / "1500.zarr") == content(tmp_path / "12000.zarr")
 
 
-@pytest.mark.parametrize("shape", [(1000, 65), (1000, 3, 50), (1000,)])
-def test_chunks_hold_one_to_four_mebibytes_and_divide_blocks(out, shape, monkeypatch):
+@pytest.mark.parametrize(
+    ("shape", "chunks"),
+    [
+        ((1000, 65), (250, 13)),  # 65,000 bytes a block: five parts of 13 columns, none of which is short
+        ((1000, 3, 50), (250, 1, 13)),  # first channels, then frequencies
+        ((1000, 2, 7), (250, 2, 7)),
+        ((1000,), (250,)),
+        ((1000, 1000), (25, 125)),  # no more than eight parts along one dimension
+    ],
+)
+def test_chunks_of_up_to_four_mebibytes_are_cut_along_their_last_dimensions_first(out, shape, chunks, monkeypatch):
     from reelarray.sinks import layout
 
     monkeypatch.setattr(layout, "SMALLEST", 4096)
     monkeypatch.setattr(layout, "LARGEST", 16384)
-    x = xr.DataArray(da.ones(shape, chunks=(250, *shape[1:]), dtype="f4"), dims=["time", "a", "b"][: len(shape)])
+    values = np.arange(np.prod(shape), dtype="f4").reshape(shape)
+    x = xr.DataArray(da.from_array(values, (250, *shape[1:])), dims=["time", "a", "b"][: len(shape)])
     ra.write_zarr(x, out)
-    rows = json.loads((out / "values" / "zarr.json").read_text())["chunk_grid"]["configuration"]["chunk_shape"][0]
-    assert 250 % rows == 0
-    assert rows * x[0].nbytes <= 16384
-    assert rows == 250 or rows * x[0].nbytes >= 4096
+    grid = json.loads((out / "values" / "zarr.json").read_text())["chunk_grid"]["configuration"]["chunk_shape"]
+    assert grid == list(chunks)
+    assert (ra.open_zarr(out).values == values).all()
+
+
+@pytest.mark.parametrize("rows", [250, 1000, 1001])
+def test_rows_are_cut_into_one_to_four_mebibytes_that_divide_blocks(out, rows, monkeypatch):
+    from reelarray.sinks import layout
+
+    monkeypatch.setattr(layout, "SMALLEST", 256)
+    monkeypatch.setattr(layout, "LARGEST", 1024)
+    values = np.arange(3003, dtype="f4")
+    ra.write_zarr(xr.DataArray(da.from_array(values, rows), dims="time"), out)
+    (chunk,) = json.loads((out / "values" / "zarr.json").read_text())["chunk_grid"]["configuration"]["chunk_shape"]
+    assert rows % chunk == 0
+    assert 256 <= chunk * 4 <= 1024
+    assert (ra.open_zarr(out).values == values).all()
 
 
 def test_shards_are_written_whole(paths, out):
