@@ -15,8 +15,9 @@ SOURCE = Path(reelarray.__file__).parent
 # Each module may import those on lines above its own, and those of its own line that are in its own package.
 ORDER = [
     ["errors"],
-    ["exact", "windows"],
-    ["clock", "work"],
+    ["exact", "windows", "compiled"],
+    ["clock", "merging"],
+    ["work"],
     ["stitching"],
     ["timeindex"],
     ["recordings", "cells"],
@@ -28,7 +29,8 @@ ORDER = [
     ["choosing", "joining"],
     ["opening"],
     ["engine", "testing"],
-    ["lift", "groups", "gaps"],
+    ["plan", "groups", "gaps"],
+    ["lift"],
     ["signal"],
     ["sinks"],
     ["plot"],

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from operator import getitem
 from typing import Any
 
 import dask
 import dask.array as da
 import numpy as np
-from dask._task_spec import Alias, Task
+from dask._task_spec import Alias, Task, TaskRef
 from dask.array.chunk import getitem as chunk_getitem
 from dask.base import tokenize
 from dask.blockwise import Blockwise
+from dask.highlevelgraph import HighLevelGraph
 from dask.layers import ArrayBlockwiseDep
 
 from .errors import ChunkError
@@ -96,34 +98,62 @@ def gained(array: da.Array, factor: float) -> da.Array | None:
     return read_array(replace(table.gained(factor), fill=fill), array.chunks[0])
 
 
-def rows(array: Any) -> SourceTable | None:
-    """The table that a Dask array reads from, where the array is nothing but samples of one: also after slicing.
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What makes the blocks of an array, from one layer up to slices of it.
 
-    Follows slices in time and choices of channels through the graph; anything else (arithmetic, rechunking, another
-    library's array, one already computed) gives None.
+    Block k is the rows [edges[k], edges[k + 1]) of what `piece` makes; `picked` are choices along the axes behind.
+    """
+
+    piece: Any
+    edges: np.ndarray
+    picked: tuple[tuple[Any, ...], ...] = ()
+
+
+def origin(array: Any) -> Origin | None:
+    """What makes an array block by block: follows slices in time and choices of channels through the graph.
+
+    Anything else (arithmetic, rechunking, another library's array, one already computed) gives None.
     """
     array = getattr(array, "data", array) if not isinstance(array, da.Array) else array
     if not isinstance(array, da.Array):
         return None
     found = _trace(array.dask, array.name)
-    if found is None:
+    if found is None or len(found.edges) != array.numblocks[0] + 1 or found.edges[-1] - found.edges[0] != len(array):
         return None
-    table, edges = found
-    return table if (table.size, *table.shape) == array.shape and len(edges) == array.numblocks[0] + 1 else None
+    return found
 
 
-def _trace(graph: Any, name: str) -> tuple[SourceTable, np.ndarray] | None:
+def rows(array: Any) -> SourceTable | None:
+    """The table that a Dask array reads from, where the array is nothing but samples of one: also after slicing."""
+    found = origin(array)
+    if found is None or not isinstance(found.piece, TableBlocks):
+        return None
+    table = found.piece.table
+    for picked in found.picked:
+        if len(picked) != 1 or len(table.shape) != 1:
+            return None
+        chosen = list(range(table.shape[0])[slice(*picked[0])]) if isinstance(picked[0], tuple) else picked[0]
+        if not isinstance(chosen, list | int | np.integer):
+            return None
+        table = table.pick(chosen)
+    table = table.select(int(found.edges[0]), int(found.edges[-1]))
+    return table if (table.size, *table.shape) == getattr(array, "shape", None) else None
+
+
+def _trace(graph: Any, name: str) -> Origin | None:
     layer = getattr(graph, "layers", {}).get(name)
     if isinstance(layer, Blockwise):
         argument = next(iter(layer.io_deps.values()), None) if len(layer.indices) == 1 else None
-        blocks = argument.piece if isinstance(argument, Pieces) else None
-        return (blocks.table, blocks.edges) if isinstance(blocks, TableBlocks) else None
+        if not isinstance(argument, Pieces):
+            return None
+        return Origin(argument.piece, np.append(0, np.cumsum(np.array(argument.chunks[0], np.int64))))
     if layer is None or not name.startswith("getitem"):
         return None
     return _trace_slices(graph, name, dict(layer))
 
 
-def _trace_slices(graph: Any, name: str, tasks: dict[Any, Any]) -> tuple[SourceTable, np.ndarray] | None:
+def _trace_slices(graph: Any, name: str, tasks: dict[Any, Any]) -> Origin | None:
     """Each block of a slice is one block of its input, cut in time and perhaps by channel."""
     blocks: dict[int, tuple[int, slice]] = {}
     origins: set[Any] = set()
@@ -147,8 +177,7 @@ def _trace_slices(graph: Any, name: str, tasks: dict[Any, Any]) -> tuple[SourceT
     before = _trace(graph, input_name)
     if before is None:
         return None
-    table, edges = before
-    low, high = [], []
+    edges, low, high = before.edges, [], []
     for k in range(len(blocks)):
         block, cut_rows = blocks[k]
         start, stop, step = cut_rows.indices(int(edges[block + 1] - edges[block]))
@@ -156,14 +185,43 @@ def _trace_slices(graph: Any, name: str, tasks: dict[Any, Any]) -> tuple[SourceT
             return None
         low.append(int(edges[block]) + start)
         high.append(int(edges[block]) + max(start, stop))
-    if low[1:] != high[:-1] or len(across) > 1:
+    if low[1:] != high[:-1]:
         return None
-    for picked in across:
-        chosen = list(range(table.shape[0])[slice(*picked)]) if isinstance(picked, tuple) else picked
-        if not isinstance(chosen, list | int | np.integer):
-            return None
-        table = table.pick(chosen)
-    return table.select(low[0], high[-1]), np.append(low, high[-1]) - low[0]
+    return Origin(before.piece, np.append(low, high[-1]), (*before.picked, *((tuple(across),) if across else ())))
+
+
+def of_ranges(
+    name: str,
+    make: Callable[[np.ndarray, Any], np.ndarray],
+    array: da.Array,
+    ranges: tuple[np.ndarray, np.ndarray],
+    parts: Sequence[Any],
+    sizes: np.ndarray,
+    dtype: Any = None,
+    rest: tuple[tuple[int, ...], ...] | None = None,
+) -> da.Array:
+    """Block k is ``make(rows [low[k], high[k]) of an array, parts[k])``: no range is empty, and they may overlap.
+
+    Blocks have `sizes` rows, and along the other axes the chunks of the array, or those of `rest`.
+    """
+    low, high = ranges
+    edges = np.append(0, np.cumsum(array.chunks[0]))
+    first = np.searchsorted(edges, low, "right") - 1
+    last = np.searchsorted(edges, high, "left")
+    tasks: dict[Any, Task] = {}
+    for k, part in enumerate(parts):
+        begin = int(edges[first[k]])
+        cut = slice(int(low[k]) - begin, int(high[k]) - begin)
+        for other in product(*(range(n) for n in array.numblocks[1:])):
+            blocks = [TaskRef((array.name, b, *other)) for b in range(int(first[k]), int(last[k]))]
+            tasks[name, k, *other] = Task((name, k, *other), _of_rows, make, part, cut, *blocks)
+    layers = HighLevelGraph.from_collections(name, tasks, dependencies=[array])  # type: ignore[list-item]
+    meta = np.empty((0,) * array.ndim, array.dtype if dtype is None else dtype)
+    return da.Array(layers, name, (tuple(sizes.tolist()), *(array.chunks[1:] if rest is None else rest)), meta=meta)
+
+
+def _of_rows(make: Callable[[np.ndarray, Any], np.ndarray], part: Any, cut: slice, *blocks: np.ndarray) -> np.ndarray:
+    return make((blocks[0] if len(blocks) == 1 else np.concatenate(blocks))[cut], part)
 
 
 def sources(array: Any) -> list[SourceTable]:

@@ -7,18 +7,16 @@ values of its own groups, so that one hour of a year asks for the files of that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray as xr
-from dask._task_spec import Task, TaskRef
 from dask.base import tokenize
 from dask.graph_manipulation import clone
-from dask.highlevelgraph import HighLevelGraph
 
 from . import graph
 from .recordings import rate
@@ -166,7 +164,7 @@ def lift_groups(steps: Steps, x: xr.DataArray, groups: Groups, *, dtype: Any, na
     parts = Pieces(pieces, _packed(pieces[:-1], each), graph.rows(x.data))
     facts = _facts(steps, x.data, parts, longest > LARGEST_KEPT, f"{name}-facts-{token}")
     cut = _packed(groups.edges[:-1], each)  # segments as blocks
-    merged = _of_ranges(
+    merged = graph.of_ranges(
         f"{name}-merge-{token}",
         steps.merged,
         facts,
@@ -175,7 +173,7 @@ def lift_groups(steps: Steps, x: xr.DataArray, groups: Groups, *, dtype: Any, na
         np.diff(cut) * steps.facts,
     )
     ended = _packed(np.searchsorted(cut, high - 1, "right"), 1)  # groups that end in the same block of segments
-    values = _of_ranges(
+    values = graph.of_ranges(
         f"{name}-values-{token}",
         steps.finished,
         merged,
@@ -185,7 +183,7 @@ def lift_groups(steps: Steps, x: xr.DataArray, groups: Groups, *, dtype: Any, na
     )
     inside = Inside(np.append(0, np.cumsum(x.data.chunks[0])), groups.edges, group)
     begin, end = inside.groups()
-    own = _of_ranges(
+    own = graph.of_ranges(
         f"{name}-of-block-{token}",
         _as_they_are,
         values,
@@ -220,43 +218,13 @@ def _facts(steps: Steps, data: da.Array, parts: Pieces, again: bool, name: str) 
     if again:
         data = clone(data, seed=name)  # made twice, so that no sample waits for the end of a long group
     ranges = parts.edges[parts.cut[:-1]], parts.edges[parts.cut[1:]]
-    return _of_ranges(name, steps.measured, data, ranges, [parts(k) for k in range(len(sizes))], sizes, wide)
+    return graph.of_ranges(name, steps.measured, data, ranges, [parts(k) for k in range(len(sizes))], sizes, wide)
 
 
 def _packed(starts: np.ndarray, each: int) -> np.ndarray:
     """Items that start in the same `each` rows, as one block: the first item of each block, and the end."""
     block = starts // each
     return np.append(np.flatnonzero(np.append(True, block[1:] != block[:-1])), len(starts))
-
-
-def _of_ranges(
-    name: str,
-    make: Callable[[np.ndarray, Any], np.ndarray],
-    array: da.Array,
-    ranges: tuple[np.ndarray, np.ndarray],
-    parts: Sequence[Any],
-    sizes: np.ndarray,
-    dtype: Any = None,
-) -> da.Array:
-    """Block k is ``make(rows [low[k], high[k]) of an array, parts[k])``: no range is empty, and they may overlap."""
-    low, high = ranges
-    edges = np.append(0, np.cumsum(array.chunks[0]))
-    first = np.searchsorted(edges, low, "right") - 1
-    last = np.searchsorted(edges, high, "left")
-    tasks: dict[Any, Task] = {}
-    for k, part in enumerate(parts):
-        begin = int(edges[first[k]])
-        cut = slice(int(low[k]) - begin, int(high[k]) - begin)
-        for rest in product(*(range(n) for n in array.numblocks[1:])):
-            blocks = [TaskRef((array.name, b, *rest)) for b in range(int(first[k]), int(last[k]))]
-            tasks[name, k, *rest] = Task((name, k, *rest), _of_rows, make, part, cut, *blocks)
-    layers = HighLevelGraph.from_collections(name, tasks, dependencies=[array])  # type: ignore[list-item]
-    meta = np.empty((0,) * array.ndim, array.dtype if dtype is None else dtype)
-    return da.Array(layers, name, (tuple(sizes.tolist()), *array.chunks[1:]), meta=meta)
-
-
-def _of_rows(make: Callable[[np.ndarray, Any], np.ndarray], part: Any, cut: slice, *blocks: np.ndarray) -> np.ndarray:
-    return make((blocks[0] if len(blocks) == 1 else np.concatenate(blocks))[cut], part)
 
 
 def _as_they_are(values: np.ndarray, part: None) -> np.ndarray:

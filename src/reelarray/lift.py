@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dask.array as da
@@ -22,64 +23,179 @@ from .ahead import look_ahead
 from .cells import Cells
 from .clock import SampleClock
 from .errors import RecordingError
+from .merging import FAN, LEAF, Median, Merge
+from .plan import CELL_BLOCK, ArrayPart, Plan, TablePart, block_rows
 from .recordings import clock as clock_of
 from .recordings import label
-from .table import MEBI, MONTH, SourceTable
+from .table import SourceTable
 from .windows import Run, WindowPlan, Windows, even_blocks, leaves
-from .work import LEAF, Kernel, Read, Work, cells_block, hops_block, windows_block
+from .work import Kernel, Read, StraightKernel, Work, cells_block, hops_block, windows_block
 
-CELL_BLOCK = 64 * MEBI  # samples behind one block of cells: a fraction of a second of work
-LARGEST_BLOCK = 64 * MEBI  # bytes of one block of results
-LARGEST_MEDIAN = 2**31  # bytes of the spectra behind one median
+LARGEST_STATE = 2**31  # bytes of what one cell keeps while it is gathered
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Which windows, or cells of windows, each block of a result is made of.
+# ---- doors -----------------------------------------------------------------------------------------------------------
 
-    `edges` are rows of the result: a row is a window, a cell, or with `hops` one of the rows that a window gives.
+
+def lift_windows(
+    kernel: Kernel | StraightKernel,
+    x: xr.DataArray,
+    windows: Windows,
+    *,
+    dtype: Any,
+    frames: Any = None,
+    taper: np.ndarray | None = None,
+    prepare: Callable[[np.ndarray], None] | None = None,
+    new_dims: Mapping[str, Any] | None = None,
+    label_at: Any = "centre",
+    block: int | None = None,
+    name: str,
+) -> xr.DataArray:
+    """Apply a kernel to every window: (time, ...) -> (time, ..., *new_dims), one row a window.
+
+    Parameters
+    ----------
+    kernel : called as ``kernel(batch, out)`` with frames (windows, ..., length), tapered, and fills out
+        (windows, ..., *new); it must treat every window alike, wherever it stands in the batch
+    x : a recording, in memory or lazy
+    windows : length and hop in rows
+    dtype, frames : of results, and of the frames that the kernel gets (that of x unless given)
+    taper, prepare : frames are prepared in place, then multiplied by the taper (length,)
+    new_dims : name -> coordinate values of each dimension that the kernel makes
+    block : rows of one block of the result; chosen for about 4 Mi samples unless given
+    name : prefix of the tasks, as the dashboard shows it
     """
-
-    windows: WindowPlan
-    edges: np.ndarray
-    cells: tuple[np.ndarray, np.ndarray] | None = None
-    hops: bool = False
-
-    def part(self, block: int) -> tuple[list[Run], list[int]]:
-        low, high = int(self.edges[block]), int(self.edges[block + 1])
-        if self.hops and high > low:
-            first, last = self.windows.gives(low), self.windows.gives(high - 1)
-            return self.windows.runs(first, last + 1), [low - int(self.windows.outputs(np.array(first))), high - low]
-        if self.cells is None or high <= low:
-            return self.windows.runs(low, high), []
-        begin, end = (a[low:high] for a in self.cells)
-        breaks = np.flatnonzero(np.append(True, begin[1:] != end[:-1]))
-        runs = []
-        for a, b in zip(breaks, np.append(breaks[1:], len(begin)), strict=True):
-            runs += self.windows.runs(int(begin[a]), int(end[b - 1]))
-        return runs, (end - begin).tolist()
+    _check(windows, block)
+    clock, new = clock_of(x), dict(new_dims or {})
+    work = _work(kernel, x, windows, dtype, frames, taper, prepare, new)
+    data = _lifted(work, x.data, windows.plan(clock.first, clock.stops), clock, None, block, name)
+    return _labelled(data, x, clock.windows(windows.length, windows.hop, label_at), new)
 
 
-class TablePart:
-    """What one block needs of a table: the ranges of files, and its windows in them."""
+def lift_reduce(
+    kernel: Kernel | StraightKernel | None,
+    x: xr.DataArray,
+    windows: Windows | None,
+    merge: Merge,
+    cells: Cells,
+    *,
+    dtype: Any,
+    frames: Any = None,
+    taper: np.ndarray | None = None,
+    prepare: Callable[[np.ndarray], None] | None = None,
+    new_dims: Mapping[str, Any] | None = None,
+    merged_dims: Mapping[str, Any] | None = None,
+    block: int | None = None,
+    name: str,
+) -> xr.DataArray:
+    """Apply a kernel to every window and merge the results of each cell: one row a cell, with `time_bounds`.
 
-    def __init__(self, table: SourceTable, plan: Plan) -> None:
-        self.table, self.plan = table, plan
+    (time, ...) -> (time, ..., *new_dims, *merged_dims). A cell that a task can hold is merged inside it; longer ones
+    are gathered in parts of `merging.LEAF` windows, combined in a fixed tree.
 
-    def __call__(self, block: int) -> tuple[SourceTable, int, list[Run], list[int]]:
-        runs, counts = self.plan.part(block)
-        start = runs[0].start if runs else 0
-        return self.table.select(start, runs[-1].stop if runs else 0), start, runs, counts
+    Parameters
+    ----------
+    kernel, windows : as for `lift_windows`; None merges the rows of x themselves. Where x is itself windows that are
+        made from files (a spectrogram, say), they are made and merged in one task
+    merge : how the rows of a cell become one
+    cells : which windows each cell is made of
+    merged_dims : name -> coordinate values of each dimension that `merge` adds
+    others : as for `lift_windows`
+    """
+    _check(windows, block)
+    clock, new = clock_of(x), dict(new_dims or {})
+    work = _work(kernel or _as_they_are, x, windows or Windows(1, 1), dtype, frames, taper, prepare, new)
+    work = replace(work, merge=merge)
+    plan, data, ranges = work.windows.plan(clock.first, clock.stops), x.data, (cells.begin, cells.end)
+    found = windows_of_files(data) if kernel is None and work.frames == str(x.dtype) else None
+    if found is not None and found[0].work.dtype == work.dtype and found[0].work.merge is None:
+        part, before = found
+        work, plan = replace(part.work, merge=merge), part.plan.windows
+        ranges = cells.begin + before, cells.end + before
+        data = part
+    out = _lifted(work, data, plan, clock, ranges, block, name)
+    return _labelled(out, x, cells.clock, new | dict(merged_dims or {}), bounds=True)
 
 
-class ArrayPart:
-    """What one block of any other array needs: where its rows stand, and its windows in them."""
+def lift_filter(
+    kernel: Kernel, x: xr.DataArray, windows: Windows, *, dtype: Any, frames: Any, block: int | None = None, name: str
+) -> xr.DataArray:
+    """Apply a kernel that makes `hop` new rows of each window: (time, ...) -> (time, ...), at the rows' own times.
 
-    def __init__(self, plan: Plan, row_edges: np.ndarray) -> None:
-        self.plan, self.row_edges = plan, row_edges
+    Of each stretch the first and last (length - hop) / 2 rows have no result: a row is made of as many rows before it
+    as after it.
 
-    def __call__(self, block: int) -> tuple[int, list[Run], list[int]]:
-        return (int(self.row_edges[block]), *self.plan.part(block))
+    Parameters
+    ----------
+    kernel : called as ``kernel(batch, out)`` with frames (windows, ..., length), fills out (windows, ..., hop); the
+        last frame of a stretch is filled up with zeros, and what they make is cut off
+    x : a recording, in memory or lazy
+    windows : length and hop in rows
+    dtype, frames : of results, and of the frames that the kernel gets
+    block : rows of one block of the result; chosen for about 4 Mi samples unless given
+    name : prefix of the tasks, as the dashboard shows it
+    """
+    _check(windows, block)
+    clock, margin = clock_of(x), (windows.length - windows.hop) // 2
+    work = Work(
+        kernel=kernel,
+        windows=replace(windows, ragged=True),
+        shape=(),
+        dtype=str(np.dtype(dtype)),
+        frames=str(np.dtype(frames)),
+        hops=True,
+    )
+    plan = work.windows.plan(clock.first, clock.stops)
+    data = _lifted(work, x.data, plan, clock, None, block, name)
+    return _labelled(data, x, _without_ends(clock, margin), {})
+
+
+def _without_ends(clock: SampleClock, rows: int) -> SampleClock:
+    """The clock without the first and last rows of each stretch."""
+    counts = np.maximum(clock.stops - clock.first - 2 * rows, 0)
+    keep = counts > 0
+    return clock.with_stretches(
+        np.flatnonzero(keep),
+        first=(np.cumsum(counts) - counts)[keep],
+        offset=(clock.offset + rows * clock.step)[keep],
+        size=int(counts.sum()),
+    )
+
+
+def _check(windows: Windows | None, block: int | None) -> None:
+    if windows is not None and (windows.length < 1 or windows.hop < 1):
+        raise RecordingError(f"windows of {windows.length} rows every {windows.hop}: both must be 1 or more")
+    if block is not None and block < 1:
+        raise RecordingError(f"block={block}: blocks of 1 row or more were expected")
+
+
+def _work(
+    kernel: Any, x: xr.DataArray, windows: Windows, dtype: Any, frames: Any, taper: Any, prepare: Any, new: dict
+) -> Work:
+    return Work(
+        kernel=kernel,
+        windows=windows,
+        shape=tuple(len(v) for v in new.values()),
+        dtype=str(np.dtype(dtype)),
+        frames=str(np.dtype(x.dtype if frames is None else frames)),
+        taper=taper,
+        prepare=prepare,
+    )
+
+
+def _as_they_are(batch: np.ndarray, out: np.ndarray) -> None:
+    """(windows, ..., 1) -> (windows, ...): the rows themselves."""
+    np.copyto(out, batch[..., 0])
+
+
+def _labelled(
+    data: Any, x: xr.DataArray, clock: SampleClock, new: Mapping[str, Any], bounds: bool = False
+) -> xr.DataArray:
+    coords = {n: c for n, c in x.coords.items() if "time" not in c.dims and n not in new}
+    return label(data, clock, dims=(*x.dims[1:], *new), coords={**coords, **new}, attrs=x.attrs, bounds=bounds)
+
+
+# ---- tasks -----------------------------------------------------------------------------------------------------------
 
 
 def _block(work: Work, read: Read, runs: Sequence[Run], counts: Sequence[int], trailing: tuple[int, ...]) -> np.ndarray:
@@ -113,212 +229,114 @@ def _from_rows(own: np.ndarray, ahead: Any, part: tuple[int, list[Run], list[int
     return _block(work, lambda a, b: rows[a - base : b - base], runs, counts, own.shape[1:])
 
 
-def lift_windows(
-    kernel: Kernel,
-    x: xr.DataArray,
-    windows: Windows,
-    *,
-    dtype: Any,
-    frames: Any = None,
-    taper: np.ndarray | None = None,
-    prepare: Callable[[np.ndarray], None] | None = None,
-    new_dims: Mapping[str, Any] | None = None,
-    cells: Cells | None = None,
-    merge: str = "mean",
-    label_at: Any = "centre",
-    block: int | None = None,
-    name: str,
-) -> xr.DataArray:
-    """Apply a kernel to every window: (time, ...) -> (time, ..., *new_dims), one row a window, or one a cell.
+# ---- graphs ----------------------------------------------------------------------------------------------------------
 
-    Parameters
-    ----------
-    kernel : called as ``kernel(batch, out)`` with frames (windows, ..., length), tapered, and fills out
-        (windows, ..., *new); it must treat every window alike, wherever it stands in the batch
-    x : a recording, in memory or lazy
-    windows : length and hop in rows
-    dtype, frames : of results, and of the frames that the kernel gets (that of x unless given)
-    taper, prepare : frames are prepared in place, then multiplied by the taper (length,)
-    new_dims : name -> coordinate values of each dimension that the kernel makes
-    cells, merge : merge the windows of each cell by "mean" or "median"; rows are then cells
-    block : rows of one block of the result; chosen for about 4 Mi samples unless given
-    name : prefix of the tasks, as the dashboard shows it
+
+def windows_of_files(data: Any) -> tuple[TablePart, int] | None:
+    """How an array is made of files, where one task does it, also after slices in time; and the rows before it.
+
+    None for rows that are not windows or cells of them, and for any other array.
     """
-    if windows.length < 1 or windows.hop < 1:
-        raise RecordingError(f"windows of {windows.length} rows every {windows.hop}: both must be 1 or more")
-    if block is not None and block < 1:
-        raise RecordingError(f"block={block}: blocks of 1 row or more were expected")
-    clock = clock_of(x)
-    new_dims = dict(new_dims or {})
-    out_clock = cells.clock if cells is not None else clock.windows(windows.length, windows.hop, label_at)
-    work = Work(
-        kernel=kernel,
-        windows=windows,
-        shape=tuple(len(v) for v in new_dims.values()),
-        dtype=str(np.dtype(dtype)),
-        frames=str(np.dtype(x.dtype if frames is None else frames)),
-        taper=taper,
-        prepare=prepare,
-        merge=None if cells is None else merge,
-    )
-    plan = windows.plan(clock.first, clock.stops)
-    data = lift_data(work, x.data, plan, clock, cells, block, name)
-    coords = {n: c for n, c in x.coords.items() if "time" not in c.dims and n not in new_dims}
-    dims = (*x.dims[1:], *new_dims)
-    return label(data, out_clock, dims=dims, coords={**coords, **new_dims}, attrs=x.attrs, bounds=cells is not None)
+    found = graph.origin(data)
+    if found is None or found.picked or not isinstance(found.piece, TablePart):
+        return None
+    work = found.piece.work
+    return None if work.hops or work.parts else (found.piece, int(found.edges[0]))
 
 
-def lift_filter(
-    kernel: Kernel, x: xr.DataArray, windows: Windows, *, dtype: Any, frames: Any, block: int | None = None, name: str
-) -> xr.DataArray:
-    """Apply a kernel that makes `hop` new rows of each window: (time, ...) -> (time, ...), at the rows' own times.
-
-    Of each stretch the first and last (length - hop) / 2 rows have no result: a row is made of as many rows before it
-    as after it.
-
-    Parameters
-    ----------
-    kernel : called as ``kernel(batch, out)`` with frames (windows, ..., length), fills out (windows, ..., hop); the
-        last frame of a stretch is filled up with zeros, and what they make is cut off
-    x : a recording, in memory or lazy
-    windows : length and hop in rows
-    dtype, frames : of results, and of the frames that the kernel gets
-    block : rows of one block of the result; chosen for about 4 Mi samples unless given
-    name : prefix of the tasks, as the dashboard shows it
-    """
-    if block is not None and block < 1:
-        raise RecordingError(f"block={block}: blocks of 1 row or more were expected")
-    clock, margin = clock_of(x), (windows.length - windows.hop) // 2
-    work = Work(
-        kernel=kernel,
-        windows=replace(windows, ragged=True),
-        shape=(),
-        dtype=str(np.dtype(dtype)),
-        frames=str(np.dtype(frames)),
-        hops=True,
-    )
-    plan = work.windows.plan(clock.first, clock.stops)
-    data = lift_data(work, x.data, plan, clock, None, block, name)
-    coords = {n: c for n, c in x.coords.items() if "time" not in c.dims}
-    return label(data, _without_ends(clock, margin), dims=x.dims[1:], coords=coords, attrs=x.attrs)
-
-
-def _without_ends(clock: SampleClock, rows: int) -> SampleClock:
-    """The clock without the first and last rows of each stretch."""
-    counts = np.maximum(clock.stops - clock.first - 2 * rows, 0)
-    keep = counts > 0
-    return clock.with_stretches(
-        np.flatnonzero(keep),
-        first=(np.cumsum(counts) - counts)[keep],
-        offset=(clock.offset + rows * clock.step)[keep],
-        size=int(counts.sum()),
-    )
-
-
-def lift_data(
-    work: Work, data: Any, plan: WindowPlan, clock: SampleClock, cells: Cells | None, block: int | None, name: str
+def _lifted(
+    work: Work, data: Any, plan: WindowPlan, clock: SampleClock, ranges: Any, block: int | None, name: str
 ) -> Any:
     """The data of the result: an array in memory for one in memory, else a lazy one."""
-    ranges = None if cells is None else (cells.begin, cells.end)
-    size = plan.size if cells is None else len(cells.begin)
+    table = data.table if isinstance(data, TablePart) else graph.rows(data)
+    trailing = tuple(int(n) for n in (data.shape[1:] if table is None else table.shape))
+    size = plan.size if ranges is None else len(ranges[0])
     if work.hops:
         size = int(plan.outputs(np.array(plan.size)))
-    trailing = tuple(int(n) for n in data.shape[1:])
-    if ranges is not None and work.merge == "median":
-        _check_median(work, int((ranges[1] - ranges[0]).max(initial=0)), trailing)
-    if not isinstance(data, da.Array):
+    most = 0 if ranges is None else int((ranges[1] - ranges[0]).max(initial=0))
+    _check_state(work, most, trailing)
+    if table is None and not isinstance(data, da.Array):
         data = np.asarray(data)
         whole = Plan(plan, np.array([0, size]), ranges, work.hops)
         return _block(work, lambda a, b: data[a:b], *whole.part(0), trailing)
-    table = graph.rows(data)
-    if ranges is not None and work.merge == "mean":
-        most = int((ranges[1] - ranges[0]).max(initial=0))
-        if most > LEAF and most * work.windows.hop > CELL_BLOCK:
-            return _leaf_by_leaf(work, data, table, plan, ranges, name)
+    if work.merge is not None and work.merge.divisible and most > LEAF and most * work.windows.hop > CELL_BLOCK:
+        return _by_leaves(work, data, table, plan, ranges, name)
     if table is None:
         return _from_any_array(work, data, Plan(plan, np.zeros(1), ranges, work.hops), name)
     rows = block or block_rows(work, plan, ranges, trailing, float(clock.size / clock.row_rate))
-    edges = even_blocks(size, rows)
-    return from_sources(work, table, Plan(plan, edges, ranges, work.hops), name)
+    return from_sources(work, table, Plan(plan, even_blocks(size, rows), ranges, work.hops), name)
 
 
-def block_rows(work: Work, plan: WindowPlan, ranges: Any, trailing: tuple[int, ...], seconds: float) -> int:
-    """Rows of one block of results: a power of two of windows (or cells) for the samples that a task should read."""
-    values = int(np.prod(trailing, dtype=np.int64))
-    row_bytes = work.result(1, trailing).nbytes
-    if ranges is None:
-        samples = (16 if seconds > MONTH else 4) * MEBI // max(1, values)
-        rows = samples if work.hops else samples // work.windows.hop
-    else:
-        cells = len(ranges[0])
-        each = plan.size * work.windows.hop * values // max(1, cells)
-        rows = min(CELL_BLOCK // max(1, each), -(-cells // 16))  # some blocks for every worker, even of a short one
-    rows = min(max(1, rows), max(1, LARGEST_BLOCK // max(1, row_bytes)))
-    return 1 << (int(rows).bit_length() - 1)
+def _check_state(work: Work, most: int, trailing: tuple[int, ...]) -> None:
+    if work.merge is None or not most:
+        return
+    shape, dtype = work.merge.state((*trailing, *work.shape), np.dtype(work.dtype))
+    needed = dtype.itemsize * math.prod(shape) * (1 if work.merge.divisible else most)
+    if needed > LARGEST_STATE:
+        raise RecordingError(
+            f"the median of {most:,} spectra keeps all of them in memory ({needed / 2**30:.1f} GiB); pass a shorter "
+            "every=, or average='mean'"
+            if isinstance(work.merge, Median)
+            else f"each cell would keep {needed / 2**30:.1f} GiB in memory: pass a smaller nfft, wider bins, or fewer "
+            "channels"
+        )
 
 
 def from_sources(work: Work, table: SourceTable, plan: Plan, name: str) -> da.Array:
+    """Blocks of a plan, each made by one task from the files of a table."""
     sizes = np.diff(plan.edges) if len(plan.edges) > 1 else np.zeros(1, np.int64)
     if len(plan.edges) == 1:
         plan = replace(plan, edges=np.zeros(2, np.int64))
-    chunks = (tuple(sizes.tolist()), *((n,) for n in (*table.shape, *work.shape)))
+    shape, dtype = work.made(table.shape)
+    chunks = (tuple(sizes.tolist()), *((n,) for n in shape))
     ranges = None if plan.cells is None else [a.tobytes() for a in plan.cells]
     token = tokenize(
         work, table, plan.windows.starts.tobytes(), plan.windows.stops.tobytes(), plan.edges.tobytes(), ranges
     )
-    return graph.from_blocks(f"{name}-{token}", _from_table, TablePart(table, plan), chunks, work.made, work=work)
+    part = TablePart(table, plan, work)
+    return graph.from_blocks(f"{name}-{token}", _from_table, part, chunks, dtype, work=work)
 
 
-def _check_median(work: Work, most: int, trailing: tuple[int, ...]) -> None:
-    needed = most * work.result(1, trailing).nbytes
-    if needed > LARGEST_MEDIAN:
-        raise RecordingError(
-            f"the median of {most:,} spectra keeps all of them in memory ({needed / 2**30:.1f} GiB); pass a shorter "
-            "every=, or average='mean'"
-        )
-
-
-def _leaf_by_leaf(
-    work: Work, data: da.Array, table: SourceTable | None, plan: WindowPlan, ranges: Any, name: str
-) -> Any:
-    """Means of cells too long for one task: sums of `LEAF` windows each, then their sum, in the order of `Sums`."""
+def _by_leaves(work: Work, data: Any, table: SourceTable | None, plan: WindowPlan, ranges: Any, name: str) -> da.Array:
+    """Cells too long for one task: the states of their leaves, combined in the tree of `merging.Tree`, finished."""
     fine, counts = zip(*(leaves(np.array(r), LEAF) for r in zip(*ranges, strict=True)), strict=True)
     begin = np.concatenate([edges[:-1] for edges in fine])
     end = np.concatenate([edges[1:] for edges in fine])
+    of = np.append(0, np.cumsum(np.concatenate(counts)))  # cell c is the leaves [of[c], of[c + 1])
     each = max(1, CELL_BLOCK // (LEAF * work.windows.hop))  # leaves of one task, which never makes those of two cells
-    blocks, _ = leaves(np.append(0, np.cumsum(counts)), each)
-    summing = Work(**{**work.__dict__, "merge": "sum"})
+    parts = replace(work, parts=True)
     if table is not None:
-        sums = from_sources(summing, table, Plan(plan, blocks, (begin, end)), f"{name}-sum")
+        states = from_sources(parts, table, Plan(plan, leaves(of, each)[0], (begin, end)), f"{name}-part")
     else:
-        sums = _from_any_array(summing, data, Plan(plan, np.zeros(1), (begin, end)), f"{name}-sum")
-    sums = sums.rechunk({0: tuple(int(c[0]) for c in counts), **dict.fromkeys(range(1, sums.ndim), -1)})
-    windows = (ranges[1] - ranges[0]).tolist()
-    meta = np.empty((0,) * sums.ndim, work.dtype)
-    axes = tuple(range(sums.ndim))
-    token = tokenize(sums.name, windows)
-    part = graph.Pieces(((1,) * len(windows),), windows.__getitem__)
-    return da.blockwise(
-        _mean_of_sums,
-        axes,
-        sums,
-        axes,
-        part,
-        axes[:1],
-        name=f"{name}-{token}",
-        dtype=work.dtype,
-        meta=meta,
-        adjust_chunks={0: (1,) * len(windows)},
-        align_arrays=False,
-        to=work.dtype,
-    )
+        states = _from_any_array(parts, data, Plan(plan, np.zeros(1), (begin, end)), f"{name}-part")
+    axes = len(table.shape) if table is not None else data.ndim - 1
+    while True:
+        edges, groups = leaves(of, FAN)
+        last = int(groups.max()) == 1
+        shape, dtype = (work if last else parts).made(())
+        windows = (ranges[1] - ranges[0]).tolist() if last else [0] * (len(edges) - 1)
+        states = graph.of_ranges(
+            f"{name if last else f'{name}-combine'}-{tokenize(states.name, edges, last)}",
+            partial(_combined, work=work),
+            states,
+            (edges[:-1], edges[1:]),
+            windows,
+            np.ones(len(edges) - 1, np.int64),
+            dtype,
+            (*states.chunks[1 : 1 + axes], *((n,) for n in shape)),
+        )
+        if last:
+            return states
+        of = np.append(0, np.cumsum(groups))
 
 
-def _mean_of_sums(sums: np.ndarray, windows: int, to: str) -> np.ndarray:
-    total = sums[0].copy()
-    for row in sums[1:]:
-        total += row
-    return (total / windows).astype(to)[np.newaxis]
+def _combined(states: np.ndarray, count: int, work: Work) -> np.ndarray:
+    """States in order -> one, finished where it is that of all `count` windows of a cell: (1, ...)."""
+    assert work.merge is not None
+    state = states[0] if len(states) == 1 else work.merge.combine(states)
+    if count:
+        state = work.merge.finish(state, count).astype(work.made(())[1], copy=False)
+    return state[np.newaxis]
 
 
 def _from_any_array(work: Work, data: da.Array, plan: Plan, name: str) -> da.Array:
@@ -335,7 +353,8 @@ def _from_any_array(work: Work, data: da.Array, plan: Plan, name: str) -> da.Arr
     halo = int(np.maximum(np.array(needs, np.int64) - edges[1:], 0).max(initial=0))
     ahead = look_ahead(data, halo, name)
     axes = tuple(range(data.ndim))
-    new = {data.ndim + k: n for k, n in enumerate(work.shape)}
+    shape, dtype = work.made(())
+    new = {data.ndim + k: n for k, n in enumerate(shape)}
     sizes = tuple(np.diff(owned).tolist())
     part = graph.Pieces((sizes,), ArrayPart(plan, edges))
     ranges = None if plan.cells is None else [a.tobytes() for a in plan.cells]
@@ -350,8 +369,8 @@ def _from_any_array(work: Work, data: da.Array, plan: Plan, name: str) -> da.Arr
         part,
         axes[:1],
         name=f"{name}-{token}",
-        dtype=work.made,
-        meta=np.empty((0,) * (data.ndim + len(new)), work.made),
+        dtype=dtype,
+        meta=np.empty((0,) * (data.ndim + len(new)), dtype),
         new_axes=new,
         adjust_chunks={0: sizes},
         align_arrays=False,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from .merging import LEAF, Merge, Shape, Tree
 from .windows import Run, Windows
 
 Kernel = Callable[[np.ndarray, np.ndarray], None]
@@ -16,106 +17,159 @@ Read = Callable[[int, int], np.ndarray]
 BATCH = 2**20  # bytes of frames a kernel sees at once: they stay in cache, and threads rarely wait for each other
 FEWEST = 8  # FFTs run across frames; fewer than 4 at once run half as fast
 PORTION = 2**20  # samples read at once
-LEAF = 65536  # windows summed one by one; sums of so many are then summed one by one: the order of every mean
+
+
+@runtime_checkable
+class StraightKernel(Protocol):
+    """A compiled kernel: from samples straight to results, making its frames itself."""
+
+    def rows(self, work: Work, samples: np.ndarray, first: int, out: np.ndarray) -> None:
+        """Samples (channels, n) as they are read, from window number `first` on -> out (windows, channels, *shape)."""
+        ...
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a task does with its windows: the same for every block, and all that results depend on but the samples."""
+    """What a task does with its windows: the same for every block, and all that results depend on but the samples.
 
-    kernel: Kernel
+    With `parts` a row of the result is the state of a part of a cell, to be combined with others.
+    """
+
+    kernel: Kernel | StraightKernel
     windows: Windows
-    shape: tuple[int, ...]
+    shape: Shape
     dtype: str
     frames: str
     taper: np.ndarray | None = None
     prepare: Callable[[np.ndarray], None] | None = None
-    merge: str | None = None
+    merge: Merge | None = None
+    parts: bool = False
     hops: bool = False
     factors: tuple[float, ...] = ()
 
     @property
-    def sums(self) -> str:
-        """dtype of sums, wide enough that their order is all that matters."""
-        return "complex128" if np.dtype(self.dtype).kind == "c" else "float64"
+    def compiled(self) -> bool:
+        return isinstance(self.kernel, StraightKernel)
 
-    @property
-    def made(self) -> str:
-        """dtype of what a task makes."""
-        return self.sums if self.merge == "sum" else self.dtype
+    def made(self, trailing: Shape) -> tuple[Shape, np.dtype]:
+        """Shape and dtype of one row of the result."""
+        shape, dtype = (*trailing, *self.shape), np.dtype(self.dtype)
+        if self.merge is None:
+            return shape, dtype
+        return self.merge.state(shape, dtype) if self.parts else self.merge.result(shape, dtype)
 
-    def result(self, rows: int, trailing: tuple[int, ...], dtype: Any = None) -> np.ndarray:
-        return np.empty((rows, *trailing, *self.shape), self.made if dtype is None else dtype)
+    def row_bytes(self, trailing: Shape) -> int:
+        shape, dtype = self.made(trailing)
+        return dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+
+    def empty(self, rows: int, trailing: Shape) -> np.ndarray:
+        shape, dtype = self.made(trailing)
+        return np.empty((rows, *shape), dtype)
+
+    def batch(self, trailing: Shape, windows: int) -> int:
+        """Windows in a batch, of so many in all."""
+        each = self.windows.length * int(np.prod(trailing, dtype=np.int64)) * np.dtype(self.frames).itemsize
+        return max(1, min(windows, max(FEWEST, BATCH // max(1, each))))
 
 
-def batches(work: Work, read: Read, runs: Sequence[Run], trailing: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """Frames (windows, *trailing, length) of all runs in order, tapered, in one buffer that is used again and again."""
+def _portions(
+    work: Work, read: Read, runs: Sequence[Run], trailing: Shape, least: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Samples (n, *trailing) of all runs, some at a time, and the number of windows in them."""
     length, hop = work.windows.length, work.windows.hop
-    each = length * int(np.prod(trailing, dtype=np.int64))
-    most = max(FEWEST, BATCH // (each * np.dtype(work.frames).itemsize))
-    most = min(most, sum(run.count for run in runs)) or 1
-    portion = max(most, PORTION // max(1, each // length) // hop)
-    buffer = np.empty((most, *trailing, length), work.frames)
-    filled = 0
+    portion = max(least, PORTION // max(1, int(np.prod(trailing, dtype=np.int64))) // hop)
     for run in runs:
         for first in range(0, run.count, portion):
             count = min(portion, run.count - first)
             start = run.start + first * hop
             wanted = (count - 1) * hop + length
-            frames = _frames(read(start, min(start + wanted, run.stop)), wanted, count, work)
-            done = 0
-            while done < count:
-                some = min(most - filled, count - done)
-                into = buffer[filled : filled + some]
-                np.copyto(into, frames[done : done + some], casting="same_kind")
-                for factor in work.factors:
-                    into *= factor
-                if work.prepare is not None:
-                    work.prepare(into)
-                if work.taper is not None:
-                    into *= work.taper
-                filled, done = filled + some, done + some
-                if filled == most:
-                    yield buffer
-                    filled = 0
+            samples = read(start, min(start + wanted, run.stop))
+            if len(samples) < wanted:  # only a ragged end, which is filled up with 0
+                padded = np.zeros((wanted, *samples.shape[1:]), samples.dtype)
+                padded[: len(samples)] = samples
+                samples = padded
+            yield samples, count
+
+
+def batches(work: Work, read: Read, runs: Sequence[Run], trailing: Shape) -> Iterator[np.ndarray]:
+    """Frames (windows, *trailing, length) of all runs in order, tapered, in one buffer that is used again and again."""
+    most = work.batch(trailing, sum(run.count for run in runs))
+    buffer = np.empty((most, *trailing, work.windows.length), work.frames)
+    filled = 0
+    for samples, count in _portions(work, read, runs, trailing, most):
+        frames = _frames(samples, count, work.windows)
+        done = 0
+        while done < count:
+            some = min(most - filled, count - done)
+            into = buffer[filled : filled + some]
+            np.copyto(into, frames[done : done + some], casting="same_kind")
+            for factor in work.factors:
+                into *= factor
+            if work.prepare is not None:
+                work.prepare(into)
+            if work.taper is not None:
+                into *= work.taper
+            filled, done = filled + some, done + some
+            if filled == most:
+                yield buffer
+                filled = 0
     if filled:
         yield buffer[:filled]
 
 
-def _frames(samples: np.ndarray, wanted: int, count: int, work: Work) -> np.ndarray:
-    """Samples (n, *trailing) -> a view of frames (count, *trailing, length); only a ragged end is filled up, with 0."""
-    if len(samples) < wanted:
-        padded = np.zeros((wanted, *samples.shape[1:]), samples.dtype)
-        padded[: len(samples)] = samples
-        samples = padded
-    if work.windows.length == 1:
-        return samples[:: work.windows.hop][:count, ..., np.newaxis]
+def _frames(samples: np.ndarray, count: int, windows: Windows) -> np.ndarray:
+    """Samples (n, *trailing) -> a view of frames (count, *trailing, length)."""
+    if windows.length == 1:
+        return samples[:: windows.hop][:count, ..., np.newaxis]
     along = np.ascontiguousarray(np.moveaxis(samples, 0, -1))
     step = along.strides[-1]
     return np.lib.stride_tricks.as_strided(
         along,
-        (count, *along.shape[:-1], work.windows.length),
-        (work.windows.hop * step, *along.strides[:-1], step),
+        (count, *along.shape[:-1], windows.length),
+        (windows.hop * step, *along.strides[:-1], step),
         writeable=False,
     )
 
 
-def windows_block(work: Work, read: Read, runs: Sequence[Run], trailing: tuple[int, ...]) -> np.ndarray:
-    """Results of all windows of the runs: (windows, *trailing, *shape)."""
-    out = work.result(sum(run.count for run in runs), trailing)
-    done = 0
+def _results(
+    work: Work, read: Read, runs: Sequence[Run], trailing: Shape, out: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Results (windows, *trailing, *shape) of all windows in order, batch by batch: in `out`, or in one buffer."""
+    total = sum(run.count for run in runs)
+    most = work.batch(trailing, total)
+    rows = np.empty((most, *trailing, *work.shape), work.dtype) if out is None else out
+    at = 0
+    if isinstance(work.kernel, StraightKernel):
+        for samples, count in _portions(work, read, runs, trailing, most):
+            along = np.ascontiguousarray(np.moveaxis(samples, 0, -1)).reshape(-1, len(samples))
+            step = most if out is None else count  # into the result with one call for all samples at hand
+            for done in range(0, count, step):
+                some = min(step, count - done)
+                made = rows[at : at + some]
+                work.kernel.rows(work, along, done, made)
+                yield made
+                at += 0 if out is None else some
+        return
     for batch in batches(work, read, runs, trailing):
-        work.kernel(batch, out[done : done + len(batch)])
-        done += len(batch)
+        made = rows[at : at + len(batch)]
+        work.kernel(batch, made)
+        yield made
+        at += 0 if out is None else len(batch)
+
+
+def windows_block(work: Work, read: Read, runs: Sequence[Run], trailing: Shape) -> np.ndarray:
+    """Results of all windows of the runs: (windows, *trailing, *shape)."""
+    out = work.empty(sum(run.count for run in runs), trailing)
+    for _ in _results(work, read, runs, trailing, out):
+        pass
     return out
 
 
-def hops_block(
-    work: Work, read: Read, runs: Sequence[Run], part: Sequence[int], trailing: tuple[int, ...]
-) -> np.ndarray:
+def hops_block(work: Work, read: Read, runs: Sequence[Run], part: Sequence[int], trailing: Shape) -> np.ndarray:
     """Results of windows that give `hop` rows each, end to end: (rows, *trailing), without the first and last few."""
     skip, rows = part or (0, 0)
-    out, at = work.result(rows, trailing), -skip
+    assert not isinstance(work.kernel, StraightKernel)
+    out, at = work.empty(rows, trailing), -skip
     for run in runs:
         left = run.stop - run.start - (work.windows.length - work.windows.hop)
         for batch in batches(work, read, [run], trailing):
@@ -128,94 +182,25 @@ def hops_block(
     return out
 
 
-def cells_block(
-    work: Work, read: Read, runs: Sequence[Run], counts: Sequence[int], trailing: tuple[int, ...]
-) -> np.ndarray:
-    """Results merged by cells of `counts` windows: (cells, *trailing, *shape)."""
-    sums = work.merge == "sum"
-    out = work.result(len(counts), trailing)
-    add = _Median() if work.merge == "median" else Sums(out.shape[1:], work.sums)
-    cell, left = 0, counts[0] if counts else 0
-    rows = None
-    for batch in batches(work, read, runs, trailing):
-        if rows is None:
-            rows = work.result(len(batch), trailing, work.dtype)
-        work.kernel(batch, rows[: len(batch)])
+def cells_block(work: Work, read: Read, runs: Sequence[Run], counts: Sequence[int], trailing: Shape) -> np.ndarray:
+    """Results merged by cells of `counts` windows: (cells, *trailing, *shape), and what axes the merge adds."""
+    merge = work.merge
+    assert merge is not None
+    out = work.empty(len(counts), trailing)
+    gather = merge.gather((*trailing, *work.shape), np.dtype(work.dtype), work.compiled)
+    leaf = LEAF if merge.divisible else max(counts, default=1)
+    tree, cell, gathered, in_leaf = Tree(merge.combine), 0, 0, 0
+    for rows in _results(work, read, runs, trailing):
         done = 0
-        while done < len(batch):
-            some = min(left, len(batch) - done)
-            add(rows[done : done + some])
-            done, left = done + some, left - some
-            if not left:
-                out[cell] = add.finish() if sums or work.merge == "median" else add.finish() / counts[cell]
-                cell += 1
-                left = counts[cell] if cell < len(counts) else 0
+        while done < len(rows):
+            some = min(len(rows) - done, counts[cell] - gathered, leaf - in_leaf)
+            gather(rows[done : done + some])
+            done, gathered, in_leaf = done + some, gathered + some, in_leaf + some
+            if in_leaf == leaf or gathered == counts[cell]:
+                tree.add(gather.take())
+                in_leaf = 0
+            if gathered == counts[cell]:
+                state = tree.take()
+                out[cell] = state if work.parts else merge.finish(state, counts[cell])
+                cell, gathered = cell + 1, 0
     return out
-
-
-class Sums:
-    """Sums rows one by one in float64, in order: the result cannot depend on how the rows arrived.
-
-    After `LEAF` rows the sum so far is put aside, and the sums put aside are themselves summed one by one, so that a
-    cell may also be summed leaf by leaf in many tasks.
-    """
-
-    def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
-        self.shape, self.rows, self.dtype = shape, 0, dtype
-        self.total: np.ndarray | None = None
-        self.partial = np.zeros(int(np.prod(shape, dtype=np.int64)), dtype)
-        self.buffer = np.zeros((1, self.partial.size), dtype)
-
-    def __call__(self, rows: np.ndarray) -> None:
-        while len(rows):
-            some = min(LEAF - self.rows, len(rows))
-            self._add(rows[:some].reshape(some, -1))
-            rows, self.rows = rows[some:], self.rows + some
-            if self.rows == LEAF:
-                self._put_aside()
-
-    def _add(self, rows: np.ndarray) -> None:
-        if len(self.buffer) <= len(rows):
-            self.buffer = np.empty((len(rows) + 1, self.partial.size), self.dtype)
-        stacked = self.buffer[: len(rows) + 1]
-        stacked[0] = self.partial
-        stacked[1:] = rows
-        if self.partial.size > 1:
-            np.add.reduce(stacked, axis=0, out=self.partial)  # along the first axis NumPy adds row after row
-        else:
-            self.partial[0] = np.add.accumulate(stacked[:, 0])[-1]  # a single column it would add in pairs
-
-    def _put_aside(self) -> None:
-        self.total = self.partial.copy() if self.total is None else self.total + self.partial
-        self.partial[:] = 0
-        self.rows = 0
-
-    def finish(self) -> np.ndarray:
-        if self.rows or self.total is None:
-            self._put_aside()
-        total, self.total = self.total, None
-        return np.reshape(total, self.shape)  # type: ignore[arg-type]
-
-
-class _Median:
-    """Keeps the rows of a cell: their median, over the bias that it has for exponential variables, as Welch's."""
-
-    def __init__(self) -> None:
-        self.rows: list[np.ndarray] = []
-
-    def __call__(self, rows: np.ndarray) -> None:
-        self.rows.append(rows.copy())
-
-    def finish(self) -> np.ndarray:
-        rows, self.rows = np.concatenate(self.rows), []
-        return np.median(rows.astype(np.float64), axis=0) / median_bias(len(rows))
-
-
-def median_bias(count: int) -> float:
-    """Expected median of `count` unit exponential variables: Allen et al. 2012, Phys. Rev. D 85, 122006, appendix B.
-
-    >>> median_bias(1), round(median_bias(3), 6)
-    (1.0, 0.833333)
-    """
-    k = np.arange(2, count, 2)
-    return float(1 + np.sum(1 / (k + 1) - 1 / k))

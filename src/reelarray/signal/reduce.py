@@ -12,14 +12,10 @@ from ..cells import Cells, parse_every, wall_clock
 from ..decibels import is_decibel
 from ..errors import RecordingError
 from ..exact import NANOSECONDS
-from ..lift import lift_windows
+from ..lift import lift_reduce, lift_windows
+from ..merging import Mean
 from ..recordings import check_recording, clock, describe
 from ..windows import Windows
-
-
-def rows(batch: np.ndarray, out: np.ndarray) -> None:
-    """(windows, ..., 1) -> (windows, ...): the rows themselves."""
-    np.copyto(out, batch[..., 0])
 
 
 def means(batch: np.ndarray, out: np.ndarray) -> None:
@@ -80,7 +76,7 @@ def average(
     if "count" in x.coords and x["count"].dims == ("time",):
         return _of_averages(x, span, min_fraction, dtype, block, step)
     cells = wall_clock(clock(x), span, min_fraction)
-    out = lift_windows(rows, x, Windows(1, 1), dtype=dtype, cells=cells, block=block, name="average")
+    out = lift_reduce(None, x, None, Mean(), cells, dtype=dtype, block=block, name="average")
     return with_cells(out.rename(x.name), cells, step)
 
 
@@ -101,7 +97,7 @@ def _of_averages(
     cells = cells.where(cells.effort >= min_fraction * span / NANOSECONDS)
     weights = xr.Variable(("time",), count)
     weighted = (x.astype(np.float64) * weights).where(weights > 0, 0.0)  # a filled row, NaN, weighs nothing
-    out = lift_windows(rows, weighted, Windows(1, 1), dtype=np.float64, cells=cells, block=block, name="average")
+    out = lift_reduce(None, weighted, None, Mean(), cells, dtype=np.float64, block=block, name="average")
     total = cells.sums(count)
     mean_weight = xr.Variable(("time",), np.where(total > 0, total / cells.count, np.nan))
     out = (out / mean_weight).astype(dtype).rename(x.name).assign_attrs(x.attrs)

@@ -14,9 +14,11 @@ from scipy import fft
 from ..cells import Cells, everything, parse_every, wall_clock
 from ..clock import SampleClock
 from ..errors import RecordingError
-from ..lift import lift_windows
+from ..lift import lift_reduce, lift_windows
+from ..merging import Mean, Median
 from ..recordings import check_recording, clock, describe
 from ..windows import Windows
+from .engines import CompiledSpectra, Engine, choose
 from .reduce import averaging, with_cells
 
 Scaling = Literal["density", "spectrum"]
@@ -142,7 +144,7 @@ class Spectrum:
         attrs = {"units": "Hz", "long_name": "frequency"}
         return xr.Variable(("frequency",), self.frequencies(), attrs)
 
-    def attrs(self, scaling: str | None, detrend: Any, real: np.dtype) -> dict[str, Any]:
+    def attrs(self, scaling: str | None, detrend: Any, real: np.dtype, engine: Engine) -> dict[str, Any]:
         """The parameters, as attributes of the result; a window that has no name is told by a hash of its values."""
         parts = self.window if isinstance(self.window, tuple) else (self.window,)
         if all(isinstance(part, str | int | float) for part in parts):
@@ -150,7 +152,8 @@ class Spectrum:
         else:
             name = f"given sha256:{sha256(self.taper().astype('<f8').tobytes()).hexdigest()[:12]}"
         settings = {"nfft": self.nfft, "hop": self.hop, "window": name, "window_length": self.window_length}
-        return {**settings, "scaling": scaling or "none", "detrend": str(detrend or "none"), "precision": str(real)}
+        how = {"detrend": str(detrend or "none"), "precision": str(real), "engine": engine}
+        return {**settings, "scaling": scaling or "none", **how}
 
 
 def _whole(name: str, value: Any) -> int:
@@ -201,6 +204,7 @@ def stft(
     scaling: Scaling | None = "spectrum",
     detrend: Literal[False, "constant", "linear"] = False,
     dtype: Any = "float32",
+    engine: Engine | None = None,
     block: int | None = None,
 ) -> xr.DataArray:
     """Short-time Fourier transform: (time, ...) [u] -> (time, ..., frequency), complex [u or u Hz-1/2].
@@ -218,6 +222,7 @@ def stft(
         (rate * sum(window^2))^0.5, None by nothing; no factor 2 for one-sided spectra of real recordings
     detrend : subtract from each window its mean ("constant") or its line ("linear")
     dtype : "float32" gives complex64, "float64" complex128
+    engine : "scipy", or "numba" (extra `fast`), as for `spectrogram`
     block : rows of one block of the result
 
     Raises
@@ -233,21 +238,23 @@ def stft(
     s = Spectrum.of(x, nfft, hop, window, window_length)
     _check_fits(x, s.windows)
     real, frames = _precision(x, dtype)
+    engine = choose(engine)
+    kernel, prepare = _kernel(s, detrend, engine, power=False)
     out = lift_windows(
-        partial(complex_spectra, nfft=s.nfft),
+        kernel,
         x,
         s.windows,
         dtype=np.complex64 if real == np.float32 else np.complex128,
         frames=frames,
         taper=s.scaled_taper(scaling, power=False).astype(real),
-        prepare=_prepare(detrend),
+        prepare=prepare,
         new_dims={"frequency": s.coordinate()},
         block=block,
         name="stft",
     )
     units = f"{s.units} Hz-0.5" if scaling == "density" else s.units
     long_name = "short-time Fourier transform"
-    return describe(out.rename("stft"), units=units, long_name=long_name, **s.attrs(scaling, detrend, real))
+    return describe(out.rename("stft"), units=units, long_name=long_name, **s.attrs(scaling, detrend, real, engine))
 
 
 def spectrogram(
@@ -260,6 +267,7 @@ def spectrogram(
     scaling: Scaling = "density",
     detrend: Literal[False, "constant", "linear"] = False,
     dtype: Any = "float32",
+    engine: Engine | None = None,
     block: int | None = None,
 ) -> xr.DataArray:
     """Power spectrogram: (time, ...) [u] -> (time, ..., frequency) [u2 Hz-1, or u2].
@@ -279,6 +287,9 @@ def spectrogram(
     detrend : subtract from each window its mean ("constant") or its line ("linear")
     dtype : of the result and of all arithmetic: "float32" (1e-5 dB from float64 but for bins 1e6 below a peak) or
         "float64"
+    engine : "scipy", or "numba": a compiled kernel, about 1.5 times as fast, from the extra `fast`. Unless given, the
+        environment variable REELARRAY_ENGINE says, else the compiled one is used where it is installed. Both agree
+        within float32 rounding, and each with itself to the bit, however the work is cut; the attribute `engine` tells
     block : rows of one block of the result
 
     Raises
@@ -293,7 +304,7 @@ def spectrogram(
     x = check_recording(x)
     s = Spectrum.of(x, nfft, hop, window, window_length)
     _check_fits(x, s.windows)
-    return _powers(x, s, scaling, detrend, dtype, block, name="spectrogram")
+    return _powers(x, s, scaling, detrend, dtype, engine, block, name="spectrogram")
 
 
 def power_spectrum(
@@ -309,6 +320,7 @@ def power_spectrum(
     average: Literal["mean", "median"] = "mean",
     min_fraction: float = 0.0,
     dtype: Any = "float32",
+    engine: Engine | None = None,
     block: int | None = None,
 ) -> xr.DataArray:
     """Averaged power spectrum, Welch's method: (time, ...) [u] -> ([time, ]..., frequency) [u2 Hz-1, or u2].
@@ -342,7 +354,7 @@ def power_spectrum(
     windows = own.windows(s.window_length, s.hop)
     span = None if every is None else parse_every(every)
     cells = everything(windows) if span is None else wall_clock(windows, span, min_fraction)
-    out = _powers(x, s, scaling, detrend, dtype, block, name="power_spectrum", cells=cells, merge=average)
+    out = _powers(x, s, scaling, detrend, dtype, engine, block, name="power_spectrum", cells=cells, merge=average)
     out = with_cells(out, cells, averaging(average, every, min_fraction))
     return out if span is not None else out.isel(time=0).drop_vars("time", errors="ignore")
 
@@ -353,6 +365,7 @@ def _powers(
     scaling: str,
     detrend: Any,
     dtype: Any,
+    engine: Engine | None,
     block: int | None,
     *,
     name: str,
@@ -360,25 +373,35 @@ def _powers(
     merge: str = "mean",
 ) -> xr.DataArray:
     real, frames = _precision(x, dtype)
-    kernel = power_spectra_two_sided if s.two_sided else power_spectra
-    out = lift_windows(
-        partial(kernel, nfft=s.nfft),
-        x,
-        s.windows,
-        dtype=real,
-        frames=frames,
-        taper=s.scaled_taper(scaling, power=True).astype(real),
-        prepare=_prepare(detrend),
-        new_dims={"frequency": s.coordinate()},
-        cells=cells,
-        merge=merge,
-        block=block,
-        name=name,
-    )
+    engine = choose(engine)
+    kernel, prepare = _kernel(s, detrend, engine, power=True)
+    how = {
+        "dtype": real,
+        "frames": frames,
+        "taper": s.scaled_taper(scaling, power=True).astype(real),
+        "prepare": prepare,
+        "new_dims": {"frequency": s.coordinate()},
+        "block": block,
+        "name": name,
+    }
+    if cells is None:
+        out = lift_windows(kernel, x, s.windows, **how)
+    else:
+        out = lift_reduce(kernel, x, s.windows, Median() if merge == "median" else Mean(), cells, **how)
     squared = "1" if s.units == "1" else _squared(s.units)
     units = squared if scaling == "spectrum" else ("Hz-1" if squared == "1" else f"{squared} Hz-1")
     quantity = "power spectral density" if scaling == "density" else "power spectrum"
-    return describe(out.rename(name), units=units, long_name=quantity, **s.attrs(scaling, detrend, real))
+    return describe(out.rename(name), units=units, long_name=quantity, **s.attrs(scaling, detrend, real, engine))
+
+
+def _kernel(s: Spectrum, detrend: Any, engine: Engine, *, power: bool) -> tuple[Any, Any]:
+    """(kernel, what prepares its frames) of an engine."""
+    prepare = _prepare(detrend)
+    if engine == "numba":
+        return CompiledSpectra(s.nfft, power, s.two_sided, str(detrend) if prepare else False), None
+    if not power:
+        return partial(complex_spectra, nfft=s.nfft), prepare
+    return partial(power_spectra_two_sided if s.two_sided else power_spectra, nfft=s.nfft), prepare
 
 
 def _squared(units: str) -> str:

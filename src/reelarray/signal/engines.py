@@ -1,0 +1,79 @@
+"""Engines: who makes spectra of samples, SciPy frame by frame in NumPy's steps, or one compiled kernel."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import MissingPackage, RecordingError
+from ..work import Work
+
+Engine = Literal["scipy", "numba"]
+VARIABLE = "REELARRAY_ENGINE"
+_DETREND = {False: 0, None: 0, "constant": 1, "linear": 2}
+
+
+def choose(engine: str | None) -> Engine:
+    """The engine to use: the given one, else that of the environment, else "numba" where it is installed.
+
+    Raises
+    ------
+    RecordingError : an engine that is none
+    MissingPackage : "numba" without numba and rocket-fft
+    """
+    wanted, asked = (
+        (engine, f"engine={engine!r}") if engine else (os.environ.get(VARIABLE), f"{VARIABLE} in the environment")
+    )
+    if not wanted:
+        return "numba" if installed() else "scipy"
+    if wanted == "numba":
+        if not installed():
+            raise MissingPackage(
+                f"{asked} asks for numba, which is not installed with rocket-fft; install both with: pip install "
+                "'reelarray[fast]', or pass engine='scipy'"
+            )
+        return "numba"
+    if wanted != "scipy":
+        raise RecordingError(f"{asked} is {wanted!r}; 'scipy' or 'numba' was expected")
+    return "scipy"
+
+
+@lru_cache(maxsize=1)
+def installed() -> bool:
+    """Whether the packages of the compiled engine are there; they are not imported."""
+    return find_spec("numba") is not None and find_spec("rocket_fft") is not None
+
+
+@dataclass(frozen=True)
+class CompiledSpectra:
+    """Spectra by a compiled kernel: `power` or complex, two-sided ones of complex samples. A `StraightKernel`."""
+
+    nfft: int
+    power: bool
+    two_sided: bool
+    detrend: Any = False
+
+    def rows(self, work: Work, samples: np.ndarray, first: int, out: np.ndarray) -> None:
+        """Samples (channels, n), from window number `first` on -> out (windows, channels, frequency)."""
+        from .. import compiled
+
+        if not out.size:
+            return
+        kernel = getattr(
+            compiled, f"{'powers' if self.power else 'amplitudes'}{'_two_sided' if self.two_sided else ''}"
+        )
+        out = out.reshape(len(out), len(samples), -1)
+        count = work.batch((), out.shape[0] * out.shape[1])
+        frames = np.zeros((count, self.nfft), work.frames)
+        bins = out.shape[2] if self.power or self.two_sided else 0
+        spectra = np.empty((count, bins), np.result_type(work.frames, np.complex64))
+        real = frames.real.dtype
+        factors = np.array(work.factors, real)
+        taper = np.ones(work.windows.length, real) if work.taper is None else work.taper.astype(real, copy=False)
+        native = samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
+        kernel(native, first, work.windows.hop, factors, _DETREND[self.detrend], taper, out, frames, spectra)
