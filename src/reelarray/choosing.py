@@ -37,8 +37,9 @@ def choose_files(
     among = catalog[readable & reason.isna()]
     apart = "Open them apart: leave files out with pattern= or exclude=, or rows of the catalog"
     _check_alike(among["path"], among["units"].astype(str), "units", "", apart)
-    frames = among["shape"].map(lambda shape: str(tuple(int(n) for n in shape[1:])))
-    _check_alike(among["path"], frames, "shapes of a frame", "", apart)
+    if len({tuple(shape[1:]) for shape in among["shape"]}) > 1:
+        frames = among["shape"].map(lambda shape: str(tuple(int(n) for n in shape[1:])))
+        _check_alike(among["path"], frames, "shapes of a frame", "", apart)
     asked_for = reason.isna()
     alone = int(asked_for.sum()) == 1
     timeless = catalog["start"].isna() & (not alone)

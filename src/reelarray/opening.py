@@ -70,7 +70,8 @@ def open_recordings(
 
     Parameters
     ----------
-    paths : folder, file, pattern, a list of them, or a catalog from `ra.scan`
+    paths : folder, file, pattern, a list of them, or a catalog from `ra.scan` or `ra.catalog.load`, of which no file is
+        touched before samples are read
     begin, end : UTC times; only samples in [begin, end) are in the result
     channel : one channel (its axis goes) or a list of them, by the files' own numbers from 0
     rate, channels : which files to take where their rates (Hz) or numbers of channels differ
@@ -196,9 +197,7 @@ def _bound(time: Any, clock: SampleClock) -> int:
 
 
 def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:
-    columns = (rows[name].to_numpy(object) for name in ("format", "dtype", "scale", "offset", "layout"))
-    facts = list(zip(*columns, strict=True))
-    kinds = {each: Kind(*each) for each in set(facts)}
+    facts = (rows[name].to_numpy(object) for name in Kind._fields)
     if dtype is None:
         types = set(rows[["dtype", "subtype"]].drop_duplicates().itertuples(index=False, name=None))
         dtype = value_dtype(types, calibrated=calibrated)
@@ -210,7 +209,7 @@ def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:
         )
     return SourceTable.of_files(
         rows["path"].to_numpy(object),
-        [kinds[each] for each in facts],
+        map(Kind, *facts),
         rows["samples"],
         rows["bytes"],
         rows["modified"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from .errors import RecordingError
 from .source import Header, Layout, Source
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """What files of one make have in common, all that a `Format` needs to read them but the path and the length."""
 
     format: str

@@ -1,4 +1,4 @@
-"""The catalog: a folder of recorder files to a table with one row a file, its report, and the csv files of OSmOSE."""
+"""The catalog: a folder of recorder files to a table of one row a file, kept, reported, and as csv files of OSmOSE."""
 
 from reelarray.catalog.files import NoFiles
 from reelarray.catalog.names import output_stem
@@ -13,6 +13,7 @@ from reelarray.catalog.osmose import (
 from reelarray.catalog.osmose_files import describe_files, read_file_metadata, write_file_metadata
 from reelarray.catalog.position import position_attrs
 from reelarray.catalog.report import Summary, drop_abnormal, quarantine, select, summarise
+from reelarray.catalog.saved import load, save
 from reelarray.catalog.scan import scan
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "describe_files",
     "describe_metadata",
     "drop_abnormal",
+    "load",
     "output_stem",
     "position_attrs",
     "quarantine",
@@ -28,6 +30,7 @@ __all__ = [
     "read_file_metadata",
     "read_metadata",
     "read_timestamps",
+    "save",
     "scan",
     "select",
     "summarise",

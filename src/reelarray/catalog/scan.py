@@ -60,7 +60,7 @@ def scan(
 
     Start times come from `start` or a timestamp.csv, else from the header, else from the name by the patterns of known
     recorders. A `timestamp` template or `offsets` are explicit and win over the header. Headers that were read before
-    are taken from a cache, by size and time of modification.
+    are taken from a cache, by size and time of modification. `ra.catalog.save` keeps the table itself.
 
     Parameters
     ----------
