@@ -10,10 +10,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import report
-from .measure import Settings, Table, machine
+from . import budgets, jobs, report
+from .measure import PEERS, Settings, Table, machine
 
-FAMILIES = ("kernel", "spectrogram", "averages", "threads", "memory", "opening", "graph", "writing")
+FAMILIES = (
+    "kernel", "spectrogram", "averages", "monitoring", "fibre", "iq", "threads", "scaling", "memory", "opening",
+    "graph", "writing",
+)  # fmt: skip
 
 
 def run(name: str, settings: Settings) -> list[Table]:
@@ -21,12 +24,17 @@ def run(name: str, settings: Settings) -> list[Table]:
     return importlib.import_module(f"benchmarks.{name}").run(settings)
 
 
+def show(table: Table) -> None:
+    print(f"\n{table.title}\n\n{table.markdown()}", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"which of {', '.join(FAMILIES)}; all unless given")
-    parser.add_argument("--quick", action="store_true", help="about a minute: shorter recordings, fewer repeats")
+    parser.add_argument("--quick", action="store_true", help="minutes: shorter recordings, fewer repeats")
     parser.add_argument("--repeats", type=int, help="times that each variant is timed (5, or 3 with --quick)")
     parser.add_argument("--data", type=Path, help="keep the recordings in this folder, for the next run")
+    parser.add_argument("--peers", type=Path, default=PEERS, help="the folder of `python -m benchmarks.environments`")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--write-readme", action="store_true", help=f"put the results into {report.README.name}")
     given = parser.parse_args(arguments)
@@ -38,14 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as temporary:
         data = given.data or Path(temporary)
         data.mkdir(parents=True, exist_ok=True)
-        settings = Settings("quick" if given.quick else "full", data.resolve(), given.repeats or (5, 3)[given.quick])
+        size, repeats = ("quick", 3) if given.quick else ("full", 5)
+        settings = Settings(size, data.resolve(), given.repeats or repeats, given.peers.resolve())
         about, tables = machine(), []
         for name in names:
             begun = time.perf_counter()
             for table in run(name, settings):
-                print(f"\n{table.title}\n\n{table.markdown()}", flush=True)
+                show(table)
                 tables.append(table)
             print(f"[{name}: {time.perf_counter() - begun:.0f} s]", file=sys.stderr)
+    first = [table for table in (budgets.compared(tables), jobs.summary(tables)) if table.rows]
+    for table in first:
+        show(table)
+    tables = [*first, *tables]
     command = " ".join(["python -m benchmarks", *given.names, *["--quick"] * given.quick])
     if given.json:
         given.json.write_text(report.as_json(tables, about, settings, command))

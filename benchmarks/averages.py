@@ -1,63 +1,99 @@
-"""End to end: one-minute power spectra from WAV and FLAC, beside `soundfile.read` and `scipy.signal.welch`."""
+"""End to end: one-minute power spectra from WAV and FLAC, beside what SciPy and librosa users write."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from . import recordings
-from .measure import Settings, Table, alone, race
+import numpy as np
+
+from . import kernel, recordings
+from .jobs import FFT, add_reported, add_ways
+from .measure import JOB, Settings, Table, alone, race
 
 NFFT, HOP, EVERY = 1024, 512, 60
+MINUTE = EVERY * recordings.RATE
+WELCH = {"nperseg": NFFT, "noverlap": NFFT - HOP, "detrend": False}
+WAV, IN_MEMORY = "reelarray, from WAV", "scipy.signal.welch, in memory"
+LIBROSA = "soundfile and librosa.stft's mean"
+KERNEL = "limit: our spectrogram of int16 in memory"
+# OSEkit was reported to make spectra of 300 to 500 s of 48 kHz sound a second; the better figure counts.
+OSEKIT, OSEKIT_RATE = "OSEkit, as reported", 500 * recordings.RATE / 1e6
 
 
-def reelarray_files(folder: str, suffix: str = "wav") -> Callable[[], int]:
+def reelarray_files(
+    folder: str, suffix: str = "wav", scheduler: str = "sync", workers: int | None = None, hop: int = HOP
+) -> Callable[[], int]:
     import dask
 
     import reelarray as ra
 
     def work(folder: str = folder) -> int:
         x = ra.open_recordings(folder, cache=False)
-        with dask.config.set(scheduler="sync"):
-            return len(ra.power_spectrum(x, every=f"{EVERY}s", nfft=NFFT, hop=HOP).compute())
+        with dask.config.set(scheduler=scheduler, num_workers=workers):
+            return len(ra.power_spectrum(x, every=f"{EVERY}s", nfft=NFFT, hop=hop).compute())
 
     recordings.warm(work, suffix)
     return work
 
 
-def welch_files(folder: str, suffix: str) -> Callable[[], int]:
-    """Minute by minute: it drops the windows that span two minutes."""
-    import scipy.signal
+def minutes(folder: str, suffix: str, spectrum: Callable[[np.ndarray], np.ndarray]) -> int:
+    """Minute by minute, a file at a time: windows that span two minutes are dropped. Number of spectra."""
     import soundfile
 
-    def work(folder: str = folder) -> int:
-        rows = []
-        for path in recordings.paths(folder, suffix):
-            for block in soundfile.blocks(path, EVERY * recordings.RATE, dtype="float32"):
-                rows.append(
-                    scipy.signal.welch(block, recordings.RATE, nperseg=NFFT, noverlap=NFFT - HOP, detrend=False)[1]
-                )
-        return len(rows)
-
-    recordings.warm(work, suffix)
-    return work
+    rows = []
+    for path in recordings.paths(folder, suffix):
+        for block in soundfile.blocks(path, MINUTE, dtype="float32"):
+            if len(block) >= NFFT:
+                rows.append(spectrum(block))
+    return len(rows)
 
 
-def spectrogram_files(folder: str, suffix: str) -> Callable[[], int]:
-    """The same by a spectrogram of each minute and its mean: faster than `welch`."""
+def by_welch(block: np.ndarray) -> np.ndarray:
     import scipy.signal
-    import soundfile
 
-    settings = {"window": "hann", "nperseg": NFFT, "noverlap": NFFT - HOP, "detrend": False}
+    return scipy.signal.welch(block, recordings.RATE, **WELCH)[1]
 
-    def work(folder: str = folder) -> int:
-        rows = []
-        for path in recordings.paths(folder, suffix):
-            for block in soundfile.blocks(path, EVERY * recordings.RATE, dtype="float32"):
-                rows.append(scipy.signal.spectrogram(block, recordings.RATE, **settings)[2].mean(axis=-1))
-        return len(rows)
 
+def by_spectrogram(block: np.ndarray) -> np.ndarray:
+    """The same by a spectrogram and its mean: faster than `welch`."""
+    import scipy.signal
+
+    return scipy.signal.spectrogram(block, recordings.RATE, window="hann", **WELCH)[2].mean(axis=-1)
+
+
+def by_librosa(block: np.ndarray) -> np.ndarray:
+    import librosa
+
+    spectra = librosa.stft(block, n_fft=NFFT, hop_length=HOP, window="hann", center=False)
+    return (np.abs(spectra) ** 2).mean(axis=-1)
+
+
+BY_HAND = {
+    "soundfile and scipy.signal.welch": by_welch,
+    "soundfile and scipy.signal.spectrogram's mean": by_spectrogram,
+    LIBROSA: by_librosa,
+}
+
+
+def by_hand(name: str, folder: str, suffix: str) -> Callable[[], int]:
+    work = partial(minutes, suffix=suffix, spectrum=BY_HAND[name])
     recordings.warm(work, suffix)
-    return work
+    return partial(work, folder)
+
+
+def welch_in_memory(folder: str) -> Callable[[], int]:
+    """Together with reading: what its user has to hold."""
+    by_welch(np.zeros(2 * NFFT, np.float32))
+    import soundfile  # noqa: F401
+
+    return lambda: welch_all(recordings.read_all(folder))
+
+
+def welch_all(x: np.ndarray) -> int:
+    blocks = (x[first : first + MINUTE] for first in range(0, len(x), MINUTE))
+    return len([by_welch(block) for block in blocks if len(block) >= NFFT])
 
 
 def decoded(folder: str, suffix: str) -> Callable[[], int]:
@@ -71,32 +107,62 @@ def decoded(folder: str, suffix: str) -> Callable[[], int]:
     return work
 
 
+def spectrogram_in_memory(folder: str) -> Callable[[], int]:
+    """Our own kernel without files and without averages, which a pass from files is measured by."""
+    import reelarray as ra
+
+    x = ra.recording(recordings.read_all(folder, "int16"), rate=recordings.RATE, units="1")
+    return lambda: len(ra.spectrogram(x, nfft=NFFT, hop=HOP))
+
+
+def from_files(settings: Settings, suffix: str, seconds: float) -> Table:
+    folder = recordings.folder(settings.data, seconds, suffix)
+    samples = round(seconds * recordings.RATE)
+    kind = suffix.upper()
+    reading = f"limit: reading {kind}"
+    ways: dict[str, tuple[Callable[..., Callable[[], Any]], dict[str, Any]]] = {
+        f"reelarray, from {kind}": (reelarray_files, {"folder": folder, "suffix": suffix}),
+        reading: (decoded, {"folder": folder, "suffix": suffix}),
+    }
+    missing = []
+    for name, spectrum in BY_HAND.items():
+        try:
+            spectrum(np.zeros(2 * NFFT, np.float32))
+        except ImportError:
+            missing.append(name)
+        else:
+            ways[name] = by_hand, {"name": name, "folder": folder, "suffix": suffix}
+    variants: dict[str, Callable[[], Any]] = {name: make(**given) for name, (make, given) in ways.items()}
+    variants[FFT] = partial(kernel.limit, NFFT, (samples - NFFT) // HOP + 1)
+    reference, limit = "soundfile and scipy.signal.welch", FFT
+    if suffix == "wav":
+        x = recordings.read_all(folder)
+        variants |= {IN_MEMORY: lambda: welch_all(x), KERNEL: spectrogram_in_memory(folder)}
+        reference = IN_MEMORY
+    times = race(variants, settings.repeats)
+    notes = [f"`times as fast` is against {reference}, minute by minute; nothing is detrended."]
+    if suffix != "wav":
+        limit = f"limit: reading {kind}, and FFT"
+        times.add_up(limit, reading, FFT)
+        notes.append("Shares are of decoding and the FFT together.")
+    if missing:
+        notes.append(f"Not installed, so left out: {', '.join(missing)}.")
+    table = Table(
+        "averages" if suffix == "wav" else f"averages {kind}",
+        f"{EVERY} s power spectra of {seconds:.0f} s of 48 kHz 16-bit {kind}, nfft {NFFT}, hop {HOP}, one core",
+        JOB,
+        notes=notes,
+    )
+    peaks = {name: alone(make, **given).peak for name, (make, given) in ways.items()}
+    if suffix == "wav":
+        peaks[IN_MEMORY] = alone(welch_in_memory, folder=folder).peak
+    add_ways(table, times, samples, reference, limit, peaks)
+    if suffix == "wav":
+        add_reported(table, OSEKIT, OSEKIT_RATE, reference)
+        table.notes.append("OSEkit's figure, 500 s of sound a second, is of another machine: read it with care.")
+    return table
+
+
 def run(settings: Settings) -> list[Table]:
     seconds = settings.pick(tiny=61.5, quick=181.5, full=1801.5)
-    table = Table(
-        "averages",
-        f"{EVERY} s power spectra of {seconds:.0f} s of 48 kHz 16-bit sound, nfft {NFFT}, hop {HOP}, one core",
-        ("what", "CPU s", "MS/s", "times as fast", "peak MiB"),
-        notes=["`times as fast` is against `soundfile.read` and `scipy.signal.welch(detrend=False)` minute by minute."],
-    )
-    for suffix in ("wav", "flac"):
-        folder = recordings.folder(settings.data, seconds, suffix)
-        kind = suffix.upper()
-        arguments = {
-            f"reelarray, from {kind}": (reelarray_files, {"folder": folder, "suffix": suffix}),
-            f"soundfile and welch, from {kind}": (welch_files, {"folder": folder, "suffix": suffix}),
-            f"soundfile and spectrogram's mean, from {kind}": (spectrogram_files, {"folder": folder, "suffix": suffix}),
-            f"reading {kind} alone": (decoded, {"folder": folder, "suffix": suffix}),
-        }
-        variants = {name: make(**given) for name, (make, given) in arguments.items()}
-        times = race(variants, settings.repeats)
-        for name, (make, given) in arguments.items():
-            speed = times.speed(name, f"soundfile and welch, from {kind}")
-            table.add(
-                name,
-                times.median(name),
-                seconds * recordings.RATE / times.median(name) / 1e6,
-                speed,
-                alone(make, **given).peak,
-            )
-    return [table]
+    return [from_files(settings, suffix, seconds) for suffix in ("wav", "flac")]

@@ -20,18 +20,23 @@ from typing import Any, Literal
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
 PACKAGES = (
-    "reelarray", "numpy", "scipy", "dask", "xarray", "pandas", "zarr", "numcodecs", "soundfile", "librosa",
+    "reelarray", "numpy", "scipy", "dask", "distributed", "xarray", "pandas", "zarr", "numcodecs", "numba",
+    "rocket-fft", "soundfile", "librosa", "dascore", "xdas",
 )  # fmt: skip
+PEERS = ROOT / "benchmarks" / ".environments"
+JOB = ("what", "CPU s", "MS/s", "times as fast", "share of the limit", "peak MiB")  # columns of a table of one job
+OURS, LIMIT = "reelarray", "limit: "  # how rows of such a table begin that are ours, or that no program can beat
 Size = Literal["tiny", "quick", "full"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How large a run is, how often each variant is timed, and where recordings are kept."""
+    """How large a run is, how often each variant is timed, where recordings are kept, and other environments are."""
 
     size: Size
     data: Path
     repeats: int
+    peers: Path = PEERS
 
     def pick(self, **sizes: Any) -> Any:
         """The value for this size: ``pick(tiny=1, quick=10, full=100)``."""
@@ -55,6 +60,12 @@ class Table:
 
     def column(self, name: str) -> list[Any]:
         return [row[self.columns.index(name)] for row in self.rows]
+
+    def cell(self, row: Any, column: str) -> Any:
+        """The value in the first row of that name; None where this run has no such row or column."""
+        if column not in self.columns:
+            return None
+        return next((each[self.columns.index(column)] for each in self.rows if each[0] == row), None)
 
     def markdown(self) -> str:
         lines = [[str(c) for c in self.columns], *[[shown(v) for v in row] for row in self.rows]]
@@ -97,6 +108,10 @@ class Times:
         pairs = zip(self.rounds[reference], self.rounds[name], strict=True)
         return statistics.median(a / b for a, b in pairs)
 
+    def add_up(self, name: str, *parts: str) -> None:
+        """One more variant, which takes the time of some others together."""
+        self.rounds[name] = [sum(each) for each in zip(*(self.rounds[part] for part in parts), strict=True)]
+
 
 def race(
     variants: Mapping[str, Callable[[], Any]], repeats: int, clock: Callable[[], float] = time.process_time
@@ -134,12 +149,20 @@ class Alone:
     result: Any
 
 
-def alone(target: Callable[..., Callable[[], Any]], **arguments: Any) -> Alone:
-    """Run ``target(**arguments)()`` in a fresh process: `target` imports what it needs, what it returns is measured."""
+def alone(target: Callable[..., Callable[[], Any]], python: str | None = None, **arguments: Any) -> Alone:
+    """Run ``target(**arguments)()`` in a fresh process: `target` imports what it needs, what it returns is measured.
+
+    `python` is the interpreter of another environment; this one's unless given.
+    """
     asked = json.dumps([target.__module__, target.__qualname__, arguments])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+    found = [str(ROOT)] if python else [str(ROOT), *filter(None, sys.path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(found)}
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.measure", asked], env=environment, capture_output=True, text=True, cwd=ROOT
+        [python or sys.executable, "-m", "benchmarks.measure", asked],
+        env=environment,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     if done.returncode:
         raise RuntimeError(f"{target.__qualname__}({arguments}) failed:\n{done.stderr}")
@@ -181,6 +204,15 @@ def _status(name: str) -> int:
         if line.startswith(name):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def race_alone(variants: Mapping[str, Callable[[], Alone]], repeats: int) -> dict[str, list[Alone]]:
+    """Variants that each need a process of their own (see `alone`), in turn, `repeats` times round."""
+    found: dict[str, list[Alone]] = {name: [] for name in variants}
+    for _ in range(repeats):
+        for name, variant in variants.items():
+            found[name].append(variant())
+    return found
 
 
 # ---- the machine -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import numpy as np
 
 RATE = 48000
 START = datetime(2022, 3, 1)
+NAME = "%Y%m%d_%H%M%S"
 FILE_SECONDS = 300
 TONES = (441, 3000, 12345)  # Hz, whole numbers: each second of them is the same
 
@@ -33,23 +34,41 @@ def samples(count: int, seed: int) -> np.ndarray:
 
 def folder(root: Path, seconds: float, suffix: str = "wav") -> str:
     """A folder with a recording of `seconds`, in files that follow each other; made unless it is there already."""
-    here = root / f"{suffix}-{round(seconds)}s"
+    here = root / f"{suffix}-{seconds:g}s"
     if not (here / "whole").exists():
         here.mkdir(parents=True, exist_ok=True)
         left, number = round(seconds * RATE), 0
         while left > 0:
             count = min(left, FILE_SECONDS * RATE)
             name = START + timedelta(seconds=number * FILE_SECONDS)
-            write(here / f"{name:%Y%m%d_%H%M%S}.{suffix}", samples(count, number))
+            write(here / f"{name:{NAME}}.{suffix}", samples(count, number), RATE)
             left, number = left - count, number + 1
         (here / "whole").touch()
     return str(here)
 
 
-def warm(work: Callable[[str], object], suffix: str = "wav") -> None:
-    """Do the work once on two seconds, so that what it imports and compiles is neither timed nor weighed."""
+def repeated(root: Path, hours: int) -> str:
+    """A folder of so many hours: the files of one hour, linked under the names of all of them.
+
+    An hour is 346 MB, ten times the largest cache: by the time that a file comes again, no trace of it is left there.
+    """
+    here = root / f"wav-{hours}h"
+    if not (here / "whole").exists():
+        here.mkdir(parents=True, exist_ok=True)
+        for path in map(Path, paths(folder(root, 3600.0))):
+            start = datetime.strptime(path.stem, NAME)
+            for hour in range(hours):
+                link = here / f"{start + timedelta(hours=hour):{NAME}}.wav"
+                link.unlink(missing_ok=True)
+                link.hardlink_to(path)
+        (here / "whole").touch()
+    return str(here)
+
+
+def warm(work: Callable[[str], object], suffix: str = "wav", seconds: float = 2.5) -> None:
+    """Do the work once on a few seconds, so that what it imports and compiles is neither timed nor weighed."""
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as root:
-        work(folder(Path(root), 2.5, suffix))
+        work(folder(Path(root), seconds, suffix))
 
 
 def write(path: Path, counts: np.ndarray, rate: int = RATE) -> None:

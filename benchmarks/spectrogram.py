@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from . import recordings
-from .measure import Settings, Table, alone, race
+from . import kernel, recordings
+from .jobs import FFT, add_ways
+from .measure import JOB, Settings, Table, alone, race
 
 NFFT, HOP = 1024, 512
 REFERENCE = "scipy.signal.spectrogram"
+LIBROSA = "librosa.stft, abs, squared"
+OURS, BLOCKS = "reelarray, from files", "scipy.signal.spectrogram, block by block from files"
 
 
 def streamed(array: Any) -> Any:
@@ -98,7 +102,7 @@ MEMORY: dict[str, Callable[[np.ndarray], int]] = {
     REFERENCE: scipy_memory,
     "scipy.signal.spectrogram, its own detrend": scipy_default,
     "scipy.signal.ShortTimeFFT": short_time_fft,
-    "librosa.stft, abs, squared": librosa_stft,
+    LIBROSA: librosa_stft,
 }
 
 
@@ -115,9 +119,9 @@ def run(settings: Settings) -> list[Table]:
     folder = recordings.folder(settings.data, seconds)
     x = recordings.read_all(folder)
     variants: dict[str, Callable[[], Any]] = {
-        REFERENCE: lambda: scipy_memory(x),
-        "reelarray, from files": reelarray_files(folder),
-        "scipy.signal.spectrogram, block by block from files": scipy_files(folder),
+        REFERENCE: partial(scipy_memory, x),
+        OURS: reelarray_files(folder),
+        BLOCKS: scipy_files(folder),
     }
     missing = []
     for name, function in MEMORY.items():
@@ -126,25 +130,23 @@ def run(settings: Settings) -> list[Table]:
         except ImportError:
             missing.append(name)
         else:
-            variants[name] = lambda function=function: function(x)
+            variants[name] = partial(function, x)
+    variants[FFT] = partial(kernel.limit, NFFT, (len(x) - NFFT) // HOP + 1)
     times = race(variants, settings.repeats)
     table = Table(
         "spectrogram",
         f"Spectrogram of {seconds:.0f} s of 48 kHz 16-bit WAV, nfft {NFFT}, hop {HOP}, one core",
-        ("what", "CPU s", "MS/s", "times as fast", "peak MiB"),
+        JOB,
         notes=[
             "reelarray and the loop read, convert and transform; the others are timed on float32 samples that are "
             "already in memory (their peak memory counts those samples). `times as fast` is against "
             f"`{REFERENCE}(detrend=False)`: the same work."
         ],
     )
-    for name in sorted(variants, key=times.median):
-        if name in MEMORY:
-            peak = alone(in_memory, name=name, folder=folder).peak
-        else:
-            target = reelarray_files if name.startswith("reelarray") else scipy_files
-            peak = alone(target, folder=folder).peak
-        table.add(name, times.median(name), len(x) / times.median(name) / 1e6, times.speed(name, REFERENCE), peak)
+    peaks = {name: alone(in_memory, name=name, folder=folder).peak for name in MEMORY if name in variants}
+    peaks[OURS] = alone(reelarray_files, folder=folder).peak
+    peaks[BLOCKS] = alone(scipy_files, folder=folder).peak
+    add_ways(table, times, len(x), REFERENCE, FFT, peaks)
     if missing:
         table.notes.append(f"Not installed, so left out: {', '.join(missing)}.")
     return [table]
