@@ -111,8 +111,9 @@ def test_importing_reelarray_loads_nothing_heavy():
 
 def test_opening_and_transforming_loads_no_cluster_and_no_pictures():
     heavy = ("distributed", "dask_jobqueue", "matplotlib", "numba")
-    work = "import reelarray as ra, numpy as np; ra.spectrogram(ra.recording(np.zeros(4096), rate=48000)).values"
-    assert not loaded_after(work, *heavy)
+    made = "import reelarray as ra, numpy as np; s = ra.spectrogram(ra.recording(np.zeros(4096), rate=48000){})"
+    assert not loaded_after(made.format(", engine='scipy'") + ".values", *heavy)
+    assert not loaded_after(made.format(".chunk(), engine='numba'"), *heavy)
 
 
 def test_the_command_answers_help_without_xarray():

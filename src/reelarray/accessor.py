@@ -13,6 +13,7 @@ _METHODS = {
     "signal.spectra": ("power_spectrum", "spectrogram", "stft"),
     "signal.reduce": ("average",),
     "signal.levels": ("to_decibel",),
+    "signal.distribution": ("level_distribution", "level_quantiles", "probability_density"),
     "signal.filters": ("band_pass", "high_pass", "low_pass"),
     "signal.calibrate": ("calibrate",),
     "signal.normalize": ("normalize", "remove_mean", "repair_overflow"),

@@ -15,7 +15,8 @@ Kernel = Callable[[np.ndarray, np.ndarray], None]
 Read = Callable[[int, int], np.ndarray]
 
 BATCH = 2**20  # bytes of frames a kernel sees at once: they stay in cache, and threads rarely wait for each other
-FEWEST = 8  # FFTs run across frames; fewer than 4 at once run half as fast
+FEWEST = 8  # FFTs run across frames; fewer than 4 at once run half as fast, and 8 a little faster than 4 ...
+LARGEST = 2**24  # ... unless they are more bytes than this: those of 2^20 samples run faster by 4
 PORTION = 2**20  # samples read at once
 
 
@@ -68,8 +69,12 @@ class Work:
 
     def batch(self, trailing: Shape, windows: int) -> int:
         """Windows in a batch, of so many in all."""
-        each = self.windows.length * int(np.prod(trailing, dtype=np.int64)) * np.dtype(self.frames).itemsize
-        return max(1, min(windows, max(FEWEST, BATCH // max(1, each))))
+        channels = int(np.prod(trailing, dtype=np.int64))
+        each = max(1, self.windows.length * channels * np.dtype(self.frames).itemsize)
+        fewest = -(-FEWEST // max(1, channels))
+        if fewest * each > LARGEST:
+            fewest = -(-FEWEST // 2 // max(1, channels))
+        return max(1, min(windows, max(fewest, BATCH // each)))
 
 
 def _portions(
