@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 import struct
 import sys
 import tracemalloc
+import wave
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cloudpickle
 import dask
 import numpy as np
 import pandas as pd
@@ -158,34 +162,117 @@ def test_averages_of_a_year_are_planned_in_little_memory(catalog):
     assert memory["most"] < 100 * MEGABYTE
 
 
-def synthetic(files: int) -> pd.DataFrame:
+def synthetic(files: int, *, rate: int = RATE, frames: int = FRAMES, every_ms: int = 3_600_000) -> pd.DataFrame:
     """A catalog of files that are not there."""
-    start = np.datetime64("2012-01-01", "ns") + np.arange(files) * np.timedelta64(3600, "s")
+    start = np.datetime64("2012-01-01", "ns") + np.arange(files) * np.timedelta64(every_ms, "ms")
     return pd.DataFrame(
         {
             "path": [f"/deployment/{k:08d}.wav" for k in range(files)],
             "format": "wav",
             "start": start,
-            "stop": start + np.timedelta64(3590, "s"),
-            "samples": np.full(files, FRAMES),
-            "rate": float(RATE),
+            "stop": start + np.timedelta64(frames * 10**9 // rate, "ns"),
+            "samples": np.full(files, frames),
+            "rate": float(rate),
             "channels": 1,
             "subtype": "PCM_16",
-            "bytes": np.full(files, 44 + 2 * FRAMES),
+            "bytes": np.full(files, 44 + 2 * frames),
             "modified": np.zeros(files, np.int64),
             "anomaly": "",
             "use": True,
             "start_source": "name",
-            "exact_rate": str(RATE),
-            "shape": [(FRAMES,)] * files,
+            "exact_rate": str(rate),
+            "shape": [(frames,)] * files,
             "dtype": "int16",
             "scale": 2.0**-15,
             "offset": 0.0,
             "units": "1",
-            "layout": [(44, "<i2", 1)] * files,
+            "layout": [("<i2", 44, 1)] * files,
             "metadata": [{}] * files,
         }
     )
+
+
+def test_a_second_scan_opens_nothing_but_what_it_kept(year, tmp_path):
+    ra.scan(year, cache=tmp_path / "kept.json")
+    with counted_opens() as opened:
+        table = ra.scan(year, cache=tmp_path / "kept.json")
+    assert len(table) == table.attrs["headers_cached"] == FILES
+    assert [Path(name).name for name in opened if name.startswith((str(year), str(tmp_path)))] == ["kept.json"]
+
+
+def test_a_saved_catalog_is_all_that_a_day_is_planned_from(year, catalog, tmp_path, monkeypatch):
+    ra.catalog.save(catalog, tmp_path / "catalog.json")
+    asked: list[str] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *rest, **more: asked.append(str(path)) or stat(path, *rest, **more))
+    with counted_opens() as opened:
+        x = ra.open_recordings(ra.catalog.load(tmp_path / "catalog.json"))
+        s = ra.spectrogram(x.sel(time="2022-06-01"), nfft=1024)
+        minutes = ra.power_spectrum(x, nfft=1024, every="60s")
+    touched = [name for name in (*opened, *asked) if name.startswith((str(year), str(tmp_path)))]
+    assert touched == [str(tmp_path / "catalog.json")]
+    assert s.sizes["time"] == 24 * ((FRAMES - 1024) // 512 + 1)
+    assert minutes.sizes["time"] == FILES * 60
+
+
+def test_the_graph_of_a_day_holds_that_day_and_nothing_else(catalog):
+    x = ra.open_recordings(catalog)
+    day = x.sel(time="2022-06-01")
+    for result in (ra.spectrogram(day, nfft=1024), ra.power_spectrum(day, nfft=1024, every="60s")):
+        (optimised,) = dask.optimize(result.data)
+        graph_of_day = dict(optimised.__dask_graph__())
+        assert tasks(result.data) == result.data.npartitions
+        files = set(re.findall(rb"deep_\d{8}_\d{6}\.wav", cloudpickle.dumps(graph_of_day)))
+        assert files == {f"deep_20220601_{hour:02}0000.wav".encode() for hour in range(24)}
+
+
+def test_a_year_at_384_khz_is_planned_in_little_memory():
+    """1.2e13 samples: 700,000 blocks of one layer, of which a day takes its own."""
+    rate, frames = 384_000, 3600 * 384_000
+    table = synthetic(FILES, rate=rate, frames=frames)
+    ra.spectrogram(ra.recording(np.zeros(2048), rate=RATE), nfft=1024)  # imports what it needs
+    with held() as opening:
+        x = ra.open_recordings(table)
+    assert opening["now"] < 50 * MEGABYTE
+    assert opening["most"] < 60 * MEGABYTE
+    assert x.data.npartitions > 700_000
+    assert len(x.data.dask.layers) == 1
+    assert clock_of(x).gaps == 0
+    day = x.sel(time="2012-06-01")
+    s = ra.spectrogram(day, nfft=1024)
+    assert day.sizes["time"] == 24 * frames
+    assert tasks(s.data) == s.data.npartitions < 8000
+    with held() as averaging:
+        minutes = ra.power_spectrum(x, nfft=1024, every="60s")
+    assert minutes.sizes["time"] == FILES * 60
+    assert averaging["most"] < 150 * MEGABYTE
+
+
+def test_thousands_of_tiny_files_are_a_handful_of_tasks():
+    x = ra.open_recordings(synthetic(20_000, frames=RATE // 10, every_ms=100))
+    assert x.sizes["time"] == 2000 * RATE
+    assert clock_of(x).gaps == 0
+    minutes = ra.power_spectrum(x, nfft=1024, every="60s")
+    assert minutes.sizes["time"] == 34
+    assert tasks(minutes.data) <= minutes.data.npartitions < 20
+    assert tasks(x.data) == x.data.npartitions < 30
+
+
+def test_tiny_files_are_opened_by_the_blocks_that_need_them(tmp_path):
+    """A file is opened once for each block that its samples, or the windows over its end, belong to."""
+    for k in range(600):
+        time = str(np.datetime64("2022-03-01T00:00:00.000") + np.timedelta64(100 * k, "ms"))
+        with wave.open(str(tmp_path / f"{time.translate({45: None, 58: None, 84: '_', 46: '_'})}.wav"), "wb") as file:
+            file.setparams((1, 2, 1000, 0, "NONE", ""))
+            file.writeframes(np.full(100, k, "<i2").tobytes())
+    x = ra.open_recordings(tmp_path, timestamp="%Y%m%d_%H%M%S_%f", cache=False)
+    spectra = ra.power_spectrum(x, nfft=64, every="10s", block=2)
+    with counted_opens() as opened, dask.config.set(scheduler="sync"):
+        spectra.compute()
+    each = Counter(name for name in opened if name.endswith(".wav"))
+    assert len(each) == 600
+    assert sum(each.values()) <= 600 + 2 * spectra.data.npartitions
+    assert max(each.values()) <= 2
 
 
 def test_a_hundred_thousand_files_are_one_layer():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -496,3 +498,41 @@ def test_remote_files(tmp_path):
     assert codes(table["anomaly"][1])[0] == "truncated"
     with pytest.raises(NoFiles, match="nowhere"):
         scan("memory://nowhere", cache=False)
+
+
+def test_a_scan_leaves_the_collection_of_garbage_as_it_was(tmp_path):
+    deployment(tmp_path, 2)
+    try:
+        for on in (gc.enable, gc.disable):
+            on()
+            before = gc.isenabled()
+            scan(tmp_path, cache=False)
+            with pytest.raises(NoFiles):
+                scan(tmp_path / "nothing", cache=False)
+            assert gc.isenabled() == before
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_the_work_for_a_file_is_a_few_calls(tmp_path, cached):
+    """Counted in Python's own function calls: none that a file could share with others is made for each."""
+
+    def calls(count: int) -> int:
+        folder, cache = tmp_path / str(count), tmp_path / f"{count}.json"
+        deployment(folder, count)
+        scan(folder, cache=cache)
+        counted = [0]
+
+        def note(frame, event, argument):
+            counted[0] += event == "call"
+
+        sys.setprofile(note)
+        try:
+            scan(folder, cache=cache if cached else False)
+        finally:
+            sys.setprofile(None)
+        return counted[0]
+
+    calls(20)
+    assert (calls(500) - calls(100)) / 400 < (15 if cached else 30)
