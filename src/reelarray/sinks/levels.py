@@ -43,8 +43,8 @@ def decibel_codes(
     levels = np.empty(min(_BATCH, flat.size))
     over, largest, gain = 0, 0.0, 10 / step
     offset = gain * math.log10(reference)
-    lowest, highest = (10 ** ((code + offset) / gain) for code in (SILENT + 1, LOUDEST - 1))
     with np.errstate(all="ignore"):
+        lowest, highest = 10.0 ** ((np.array([SILENT + 1, LOUDEST - 1]) + offset) / gain)  # 0 and inf at coarse steps
         for start in range(0, flat.size, _BATCH):
             values = flat[start : start + _BATCH]
             steps = levels[: values.size]
