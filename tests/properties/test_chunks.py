@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from unittest import mock
+
 import dask
 import dask.array as da
 import numpy as np
@@ -15,6 +18,7 @@ from reelarray import graph
 from reelarray.accessor import _METHODS
 from reelarray.clock import SampleClock
 from reelarray.recordings import label
+from reelarray.signal.engines import VARIABLE
 
 
 def full_scale(x: xr.DataArray) -> xr.DataArray:
@@ -34,6 +38,23 @@ TRANSFORMS = {
     "average by time": lambda x: ra.average(x, every="13ms"),
     "average by number": lambda x: ra.average(x, every=7),
     "average of a spectrogram": lambda x: ra.average(ra.spectrogram(x, nfft=8, hop=3), every="37ms"),
+    "average of part of a spectrogram": lambda x: ra.average(ra.spectrogram(x, nfft=8, hop=3)[5:-3], every="37ms"),
+    "level_distribution of a spectrogram": lambda x: ra.level_distribution(ra.spectrogram(x, nfft=8, hop=3), step=1),
+    "level_distribution by time": lambda x: ra.level_distribution(
+        ra.spectrogram(x, nfft=16, hop=2), every="37ms", step=0.5, low=-20, high=40
+    ),
+    "level_quantiles of a spectrogram": lambda x: ra.level_quantiles(
+        ra.spectrogram(x, nfft=8, hop=3), (0, 0.1, 0.5, 1), every="50ms"
+    ),
+    "level_quantiles of levels": lambda x: ra.level_quantiles(
+        ra.to_decibel(ra.spectrogram(x, nfft=8, hop=3)), every="50ms", low=-100, high=140
+    ),
+    "level_quantiles of a distribution": lambda x: ra.level_quantiles(
+        ra.level_distribution(ra.spectrogram(x, nfft=8, hop=3), every="37ms", step=1).sum("time", keep_attrs=True)
+    ),
+    "probability_density": lambda x: ra.probability_density(
+        ra.level_distribution(ra.spectrogram(x, nfft=8), every="50ms", step=1), step=2
+    ),
     "average of averages": lambda x: ra.average(ra.average(x, every=3), every=2),
     "calibrate": lambda x: ra.calibrate(full_scale(x), sensitivity=-171.3, gain_db=7.1),
     "to_decibel of a spectrogram": lambda x: ra.to_decibel(ra.spectrogram(x, nfft=8, hop=3)),
@@ -60,6 +81,12 @@ TRANSFORMS = {
     "fill_gaps of averages": lambda x: ra.fill_gaps(ra.average(x, every="13ms")),
 }
 OTHERWISE: dict[str, str] = {}  # a transform that is not tried here -> why
+ENGINES = [(name, "scipy") for name in TRANSFORMS]
+ENGINES += [
+    (name, "numba")
+    for name, f in TRANSFORMS.items()
+    if {"spectrogram", "stft", "power_spectrum"} & {*f.__code__.co_names}
+]
 
 
 def test_every_transform_is_tried():
@@ -100,6 +127,11 @@ def chunked(values, clock, sizes):
     return label(data, clock, dims=("channel",) * (values.ndim - 1), attrs={"units": "V"})
 
 
+def with_engine(engine: str):
+    """A decorator: the function with this engine wherever none is given."""
+    return mock.patch.dict(os.environ, {VARIABLE: engine})
+
+
 def identical(a: xr.DataArray, b: xr.DataArray) -> None:
     assert a.dtype == b.dtype
     assert a.values.tobytes() == b.values.tobytes()
@@ -109,12 +141,12 @@ def identical(a: xr.DataArray, b: xr.DataArray) -> None:
     assert a.attrs == b.attrs
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize(("transform", "engine"), ENGINES)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deployment=deployments(), sizes=st.lists(st.integers(1, 90), min_size=1, max_size=4))
-def test_eager_equals_lazy_to_the_bit(transform, deployment, sizes):
+def test_eager_equals_lazy_to_the_bit(transform, engine, deployment, sizes):
     values, clock = deployment
-    function = TRANSFORMS[transform]
+    function = with_engine(engine)(TRANSFORMS[transform])
     eager = function(label(values, clock, dims=("channel",) * (values.ndim - 1), attrs={"units": "V"}))
     with dask.config.set(scheduler="sync"):
         lazy = function(chunked(values, clock, sizes))

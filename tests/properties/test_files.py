@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from scipy.io import wavfile
 
 import reelarray as ra
-from reelarray import graph, lift, work
+from reelarray import graph, lift, merging, work
 from reelarray.errors import RecordingError
+from reelarray.signal.engines import VARIABLE
 
 RATE = 1000
 SECONDS = (0, 1, 2, 6, 7, 30)  # two gaps
@@ -30,11 +31,28 @@ TRANSFORMS = {
     "power_spectrum, median": lambda x, block: ra.power_spectrum(x, nfft=32, every="1s", average="median", block=block),
     "power_spectrum of everything": lambda x, block: ra.power_spectrum(x, nfft=32),
     "average": lambda x, block: ra.average(x, every="170ms", block=block),
+    "average of a spectrogram": lambda x, block: ra.average(
+        ra.spectrogram(x, nfft=32, hop=13, block=block), every="300ms", block=block
+    ),
+    "level_quantiles": lambda x, block: ra.level_quantiles(
+        ra.spectrogram(x, nfft=32, hop=13, block=block), every="300ms", step=1, block=block
+    ),
+    "level_distribution": lambda x, block: ra.level_distribution(
+        ra.spectrogram(x, nfft=32, block=block), every="300ms", step=2, block=block
+    ),
     "average of rows": lambda x, block: ra.average(x, every=11, block=block),
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True, params=["scipy", "numba"])
+def engine(request):
+    """All of this with either engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, request.param)
+        yield request.param
+
+
+@pytest.fixture(scope="session")
 def files(tmp_path_factory) -> Path:
     """Six files of two channels and 16 bits, in three stretches."""
     folder = tmp_path_factory.mktemp("files")
@@ -147,10 +165,12 @@ def test_a_cluster_gives_the_same_bits(files, memory):
             identical(lazy.persist().compute(), function(memory, None))
 
 
-@pytest.mark.parametrize(("leaf", "task"), [(64, 64), (64, 640), (100, 10_000)])
+@pytest.mark.parametrize(("leaf", "task", "fan"), [(64, 64, 2), (64, 640, 16), (10, 100, 3), (100, 10_000, 2)])
 @pytest.mark.parametrize("every", ["900ms", "2s", "10s"])
-def test_cells_of_many_tasks_are_those_of_one(files, memory, leaf, task, every, monkeypatch):
-    """Means of cells that are too long for one task, with such tasks made small."""
+def test_cells_of_many_tasks_are_those_of_one(files, memory, leaf, task, fan, every, monkeypatch):
+    """Cells that are too long for one task, with such tasks made small."""
+    for module in (lift, merging):
+        monkeypatch.setattr(module, "FAN", fan)
     for module in (lift, work):  # both hold it
         monkeypatch.setattr(module, "LEAF", leaf)
     monkeypatch.setattr(lift, "CELL_BLOCK", task)
@@ -158,6 +178,8 @@ def test_cells_of_many_tasks_are_those_of_one(files, memory, leaf, task, every, 
         lambda x: ra.average(x, every=every),
         lambda x: ra.power_spectrum(x, nfft=16, hop=4, every=every),
         lambda x: ra.average(ra.spectrogram(x, nfft=16, hop=4), every=every),
+        lambda x: ra.level_distribution(ra.spectrogram(x, nfft=16, hop=4), every=every, step=1),
+        lambda x: ra.level_quantiles(ra.spectrogram(x, nfft=16, hop=4), every=every, step=1),
     ):
         expected = function(memory)
         with dask.config.set(scheduler="sync"):
