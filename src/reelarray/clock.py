@@ -333,7 +333,8 @@ class SampleClock:
         clock = self.replace(**changes)
         stops = np.append(clock.first[1:], clock.size) if len(clock.first) else clock.first
         low = clock.offset - clock.lead
-        high = clock.offset + (stops - clock.first - 1) * clock.step - clock.lead + clock.span
+        # up to where a next row would be: a clock that goes on there must find the files that no row is made of
+        high = clock.offset + (stops - clock.first - 1) * clock.step - clock.lead + max(clock.span, clock.step)
         base = self._base[stretch]
         start = np.maximum(np.searchsorted(self._keys, base + low, "right") - 1, self.knots_from[stretch])
         stop = np.minimum(np.searchsorted(self._keys, base + high, "left"), self.knots_from[stretch + 1])
