@@ -181,8 +181,8 @@ def encodings(settings: Settings) -> Table:
         ("what", "MiB/s", "times as fast", "bytes a value", "files", "read MiB/s", "peak MiB"),
         notes=[
             "MiB of float32 per second of CPU time; `times as fast` is against plain zarr with the same chunks and "
-            "compression (blosc lz4 unless named, bits shuffled) and NumPy's `log10` or numcodecs' `BitRound`. Plain zarr "
-            "writes the array alone; reelarray also coordinates, the clock and a journal, makes sure that each "
+            "compression (blosc lz4 unless named, bits shuffled) and NumPy's `log10` or numcodecs' `BitRound`. Plain "
+            "zarr writes the array alone; reelarray also coordinates, the clock and a journal, makes sure that each "
             "chunk is on the disk before it is noted, and tells NaN, zero and what is too loud apart. Peak memory: of "
             "blocks that are made where they are written."
         ],

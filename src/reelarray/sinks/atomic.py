@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -11,12 +12,23 @@ from pathlib import Path
 from .files import sync_folder
 
 
+def check_folder(path: Path) -> None:
+    """Raise what `writing` would for a file whose folder is not there, before anything is computed."""
+    if not path.parent.is_dir():
+        what = "there is no such folder for the file to be written: make it first, or write to another"
+        raise FileNotFoundError(errno.ENOENT, what, str(path.parent))
+
+
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name in the folder of `path`; what was written there becomes `path` at the end, by one rename.
 
     The bytes are on the disk before the name is. After an error nothing is left, and a file that was there before is as
     it was.
+
+    Raises
+    ------
+    FileNotFoundError : the folder is not there
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -41,6 +53,8 @@ def writing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
     ...     sorted(os.listdir(folder))
     ['a', 'b']
     """
+    for path in paths:
+        check_folder(path)
     temporaries = [path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.part") for path in paths]
     try:
         yield temporaries

@@ -14,7 +14,8 @@ from ..errors import ChunkError
 from ..table import MEBI
 from .journal import Unit
 
-SMALLEST, LARGEST = MEBI, 4 * MEBI  # bytes of a chunk before compression: performance.md section 5
+SMALLEST, LARGEST = MEBI, 4 * MEBI + MEBI // 16  # bytes of a chunk before compression: performance.md section 5;
+# and a little more, because spectra have one frequency more than a power of two
 MOST_PARTS = 8  # chunks along one dimension, that a moment of all frequencies has to be read from
 NUMPY_BLOCK = 16 * MEBI  # bytes of one unit of an array in memory
 

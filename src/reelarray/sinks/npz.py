@@ -22,7 +22,7 @@ from ..recordings import clock as clock_of
 from ..signal.levels import to_decibel
 from ..timeindex import ClockIndex
 from . import clocktable
-from .atomic import writing
+from .atomic import check_folder, writing
 from .provenance import plain
 
 MOST_BYTES = 2**32  # of the values: numpy.load holds them all
@@ -65,6 +65,7 @@ def write_npz(
     ------
     RecordingError : larger than 4 GiB, another suffix, a coordinate with a reserved name, or no spectrogram
     OutputExists : the file is there
+    FileNotFoundError : its folder is not
 
     >>> import tempfile
     >>> from reelarray import recording, spectrogram
@@ -90,6 +91,7 @@ def write_npz(
         from .journal import OutputExists
 
         raise OutputExists(f"{path} is there already; pass overwrite=True to replace it, or another name")
+    check_folder(path)
     about = _about(x, layout)
     x = x.copy(data=np.asarray(x.data))
     members = {"reelarray": _own, "osmose": _osmose, "osekit": _osekit}[layout](x)

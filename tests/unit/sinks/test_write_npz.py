@@ -267,3 +267,13 @@ def test_samples_are_opened_in_their_units(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", data=x.values, samplerate=44100, attrs='{"units": "Pa", "scale": 3}', start="2022")
     other = probe(str(tmp_path / "other.npz"))
     assert (other.units, other.scale, other.start_ns) == ("1", 1.0, None)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    """Before anything is computed, and without the name of a temporary file."""
+    x = samples().chunk(time=1000)
+    lazy = x.copy(data=x.data.map_blocks(lambda block: 1 / 0, dtype="f4", meta=np.empty(0, "f4")))
+    with pytest.raises(FileNotFoundError, match=r"no such folder.*make it first") as caught:
+        write_npz(lazy, tmp_path / "missing" / "a.npz")
+    assert caught.value.filename == str(tmp_path / "missing")
+    assert list(tmp_path.iterdir()) == []
