@@ -37,8 +37,8 @@ def identity(x: xr.DataArray, name: str, dtype: Any, encoding: str | None) -> tu
     count themselves. Of other lazy arrays only the parameters, clock and coordinates are known. What was done between
     files and array counts by the names of the steps ("mul", "sqrt"), not by the constants in them.
     """
-    tables = _tables(x)
-    inputs = [row for table in tables for row in _rows(table)]
+    tables = {_digest(table): table for table in _tables(x)}  # each once, however many steps read it
+    inputs = [row for table in tables.values() for row in _rows(table)]
     known: dict[str, Any] = {
         "name": name,
         "dims": list(map(str, x.dims)),
@@ -49,7 +49,7 @@ def identity(x: xr.DataArray, name: str, dtype: Any, encoding: str | None) -> tu
         "result_version": RESULT_VERSION,
         "attrs": plain(dict(x.attrs)),
         "coords": {str(n): _coord(c) for n, c in sorted(x.coords.items(), key=lambda item: str(item[0]))},
-        "inputs": sorted(_digest(table) for table in tables) or None,
+        "inputs": sorted(tables) or None,
     }
     if tables:
         known["steps"] = _steps(x.data)

@@ -47,7 +47,8 @@ CASES: dict[Callable[..., Any], tuple[str, dict[str, Any], dict[str, Any]]] = {
     ra.repair_overflow: ("samples", {}, {}),
 }
 NO_VALUES = {"block"}  # which rows are made in one task
-ELSEWHERE = {(ra.calibrate, "end_to_end")}  # in place of the others, below
+SPECTRAL = (ra.spectrogram, ra.stft, ra.power_spectrum)
+ELSEWHERE = {(ra.calibrate, "end_to_end"), *((f, "engine") for f in SPECTRAL)}  # in place of the others, below
 
 
 @pytest.fixture
@@ -97,3 +98,13 @@ def test_every_step_of_a_kind_is_told(sources):
     assert told(once) != told(twice)
     ends = [ra.calibrate(sources["full scale"], end_to_end=level) for level in (170.0, 170.0000001)]
     assert told(ends[0]) != told(ends[1])
+
+
+@pytest.mark.parametrize("transform", SPECTRAL)
+def test_engines_are_told(transform, sources):
+    """Their values agree within rounding, which may be to the bit in a short recording."""
+    pytest.importorskip("numba")
+    x = sources["samples"]
+    made = {engine: transform(x, nfft=64, engine=engine) for engine in ("scipy", "numba")}
+    assert told(made["scipy"]) != told(made["numba"])
+    assert made["numba"].attrs["engine"] == "numba"
