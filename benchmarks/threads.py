@@ -6,10 +6,11 @@ import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
-from . import recordings, spectrogram
+from . import kernel, recordings, spectrogram
 from .measure import Settings, Table, race
 
 
@@ -47,28 +48,51 @@ def transforms() -> None:
         fft.rfft(batch, axis=-1)
 
 
+def reelarray_files(folder: str, what: str, threads: int, engine: str, suffix: str = "wav") -> Callable[[], object]:
+    """A result of files by so many threads; a spectrogram is dropped block by block."""
+    import dask
+
+    import reelarray as ra
+
+    def work() -> object:
+        x = ra.open_recordings(folder, pattern=f"*.{suffix}", cache=False)
+        with dask.config.set(scheduler="threads" if threads else "sync", num_workers=threads or 1):
+            if what == "means":
+                return len(ra.power_spectrum(x, every="60s", engine=engine).compute())
+            return int(spectrogram.streamed(ra.spectrogram(x, engine=engine).data).compute())
+
+    return work
+
+
 def run(settings: Settings) -> list[Table]:
     seconds = settings.pick(tiny=20.5, quick=600.5, full=3600.5)
     parts = settings.pick(tiny=2, quick=20, full=100)
     folder = recordings.folder(settings.data, seconds)
-    variants: dict[str, Callable[[], object]] = {}
-    for threads in (1, 2):
-        variants |= {
-            f"control without a lock {threads}": shared(hashing, parts, threads),
-            f"control with the interpreter's lock {threads}": shared(counting, parts, threads),
-            f"FFT alone {threads}": shared(transforms, parts, threads),
-            f"reelarray spectrogram from files {threads}": spectrogram.reelarray_files(folder, "threads", threads),
-        }
-    variants["reelarray spectrogram from files, no scheduler threads"] = spectrogram.reelarray_files(folder)
+    compressed = recordings.folder(settings.data, settings.pick(tiny=20.5, quick=181.5, full=1801.5), "flac")
+    works: dict[str, Callable[[int], Callable[[], object]]] = {
+        "control without a lock": partial(shared, hashing, parts),
+        "control with the interpreter's lock": partial(shared, counting, parts),
+        "FFT alone": partial(shared, transforms, parts),
+    }
+    for name, engine in kernel.engines().items():
+        works[f"{name} spectrogram from files"] = partial(reelarray_files, folder, "spectrogram", engine=engine)
+        works[f"{name} 60 s means from files"] = partial(reelarray_files, folder, "means", engine=engine)
+        works[f"{name} 60 s means from FLAC"] = partial(
+            reelarray_files, compressed, "means", engine=engine, suffix="flac"
+        )
+    variants = {f"{name} {threads}": make(threads=threads) for name, make in works.items() for threads in (1, 2)}
+    alone = "reelarray spectrogram from files"
+    variants[f"{alone} 0"] = works[alone](threads=0)
     times = race(variants, settings.repeats, time.perf_counter)
     table = Table("threads", "Two threads against one, wall time", ("what", "1 thread s", "2 threads s", "speed-up"))
-    for name in [name[:-2] for name in variants if name.endswith(" 1")]:
+    for name in works:
         table.add(name, times.median(f"{name} 1"), times.median(f"{name} 2"), times.speed(f"{name} 2", f"{name} 1"))
     free = table.rows[0][-1] >= 1.8
     table.notes.append(
         "The control without a lock must reach 1.8, the one with it stay near 1: "
         + ("they do." if free else "**they do not, so two cores were not free and this table says nothing.**")
     )
-    sync, one = "reelarray spectrogram from files, no scheduler threads", "reelarray spectrogram from files 1"
-    table.notes.append(f"One scheduler thread against none: {times.speed(one, sync):.2f} times as fast.")
+    table.notes.append(
+        f"One scheduler thread against none: {times.speed(f'{alone} 1', f'{alone} 0'):.2f} times as fast."
+    )
     return [table]

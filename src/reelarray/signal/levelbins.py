@@ -150,15 +150,17 @@ class _Compiled:
         from .. import compiled
 
         self.count, self.table, self.bins, self.shape = compiled.count_codes, code_table(bins), bins, shape
-        self.counts = _no_counts(bins, shape)
+        self.counts: np.ndarray | None = None
 
     def __call__(self, rows: np.ndarray) -> None:
+        if self.counts is None:
+            self.counts = _no_counts(self.bins, self.shape)
         values = np.ascontiguousarray(rows.reshape(len(rows), -1), np.float32).view(np.uint32)
         self.count(values, np.uint32(SHIFT), self.table, self.counts)
 
     def take(self) -> np.ndarray:
-        counts, self.counts = self.counts, _no_counts(self.bins, self.shape)
-        return counts.reshape(*self.shape, -1)
+        counts, self.counts = self.counts, None
+        return (_no_counts(self.bins, self.shape) if counts is None else counts).reshape(*self.shape, -1)
 
 
 def order_levels(counts: np.ndarray, levels: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
@@ -168,17 +170,23 @@ def order_levels(counts: np.ndarray, levels: np.ndarray, quantiles: Sequence[flo
     """
     used = np.flatnonzero(counts.any(axis=tuple(range(counts.ndim - 1))))
     low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
-    below = np.cumsum(counts[..., low:high], axis=-1, dtype=np.int64)
-    total = below[..., -1]
-    out = np.full((*total.shape, len(quantiles)), np.nan, np.float32)
+    below = np.cumsum(counts[..., low:high].reshape(-1, high - low), axis=-1, dtype=np.int64)
+    total = below[:, -1]
+    last = np.maximum(total - 1, 0)
+    # Values of one row of counts after those of another: the levels of all places are then found by one search.
+    before = np.cumsum(total) - total
+    ordered = (below + before[:, np.newaxis]).ravel()
+
+    def level_at(place: np.ndarray) -> np.ndarray:
+        found = np.searchsorted(ordered, place + before, "right") - np.arange(len(total)) * (high - low)
+        return levels[low + np.clip(found, 0, high - low - 1)]
+
+    out = np.full((len(total), len(quantiles)), np.nan, np.float32)
     for k, quantile in enumerate(quantiles):
-        place = quantile * np.maximum(total - 1, 0)
-        first = np.floor(place).astype(np.int64)
-        part = place - first
-        a = levels[low + (below <= first[..., np.newaxis]).sum(axis=-1).clip(max=high - low - 1)]
-        second = np.minimum(first + (part > 0), np.maximum(total - 1, 0))
-        b = levels[low + (below <= second[..., np.newaxis]).sum(axis=-1).clip(max=high - low - 1)]
+        first = np.floor(quantile * last).astype(np.int64)
+        part = quantile * last - first
+        a, b = level_at(first), level_at(np.minimum(first + (part > 0), last))
         with np.errstate(invalid="ignore"):
             between = np.where(a == b, a, a + part * (b - a))
-        out[..., k] = np.where(total > 0, between, np.nan)
-    return out
+        out[:, k] = np.where(total > 0, between, np.nan)
+    return out.reshape(*counts.shape[:-1], len(quantiles))
