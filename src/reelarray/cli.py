@@ -191,6 +191,7 @@ def _spectrogram(commands: argparse._SubParsersAction, **options: object) -> Non
     group.add_argument("--median", action="store_true", help="with --average: the median instead of the mean")
     group.add_argument("--min-fraction", type=float, default=0.0, metavar="F", help="least part of a span recorded")
     group.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    group.add_argument("--engine", choices=("scipy", "numba"), help="who computes (default numba where it is installed)")
     group.add_argument("--encoding", choices=("float32", "db16"), help="how values are stored (default as computed)")
     group = p.add_argument_group("picture")
     group.add_argument("--log-frequency", action="store_true")

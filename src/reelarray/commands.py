@@ -251,9 +251,8 @@ def _calibration(arguments: argparse.Namespace) -> dict[str, Any]:
 def _spectra(x: xr.DataArray, arguments: argparse.Namespace) -> xr.DataArray:
     from .signal import spectra
 
-    options = {
-        name: getattr(arguments, name) for name in ("nfft", "hop", "window", "window_length", "scaling", "dtype")
-    }
+    names = ("nfft", "hop", "window", "window_length", "scaling", "dtype", "engine")
+    options = {name: getattr(arguments, name) for name in names}
     options["detrend"] = arguments.detrend or False
     if arguments.average is None:
         if arguments.median or arguments.min_fraction:
