@@ -209,7 +209,8 @@ def planning(settings: Settings) -> Table:
         ("files", "span", "kHz", "day's spectrogram ms", "blocks", "minutes of all s", "blocks of all", "peak MiB"),
         notes=["`minutes of all`: `power_spectrum(x, every='60s')` of the whole span, built, not computed."],
     )
-    for files, seconds, rate in deployments(settings)[-4:]:
+    every = deployments(settings)
+    for files, seconds, rate in [each for each in every if each[0] > 5000] or every:
         asked = {"files": files, "file_seconds": seconds, "rate": rate}
         found = alone(transform_catalog, **asked, repeats=settings.repeats).result
         peak = alone(transform_catalog, **asked, repeats=1).peak
