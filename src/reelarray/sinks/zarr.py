@@ -73,14 +73,16 @@ def write_zarr(
     path : folder of the store on a local or mounted disk; made, with its parents
     encoding : None writes values as they are; "float32" rounds to float32; "db16" keeps a power as levels in 16 bits,
         which readers see as dB: at most half a step off; NaN stays NaN, zero reads -32767 steps (-327.67 dB)
-    step : of "db16" in dB: 0.01 unless given; steps of 0.1 or 0.5 compress to 2/3 or 1/2 of the size, those of 0.5 to
-        that of 8 bits, without their narrow range
+    step : of "db16" in dB: 0.01 unless given. Steps of 0.1 take 1/2 to 3/4 of the space, those of 0.5 1/4 to 3/5: no
+        more than levels in 8 bits would, and without their narrow range
     keep_bits : round floats to so many bits of mantissa: 10 (at most 0.05 % off, 0.002 dB) take half the space of all
         23 of float32, 7 (0.4 %) a third; every reader sees ordinary floats
-    compression : "lz4" unless given; "zstd" is up to 15 % smaller, written at half the speed; "none". Both shuffle bits
+    compression : "lz4" unless given; "zstd" is some percent smaller, and a fifth or more where steps are coarse, written
+        at half to three quarters of the speed; "none". Both shuffle bits first
     chunk, shard : rows of a Zarr chunk, and of a shard of chunks in one file, or sizes by dimension; a block must be
         whole ones. Unless given there are no shards, and a chunk is a block of up to 4 MiB, or part of one: then blocks
-        are cut along their other dimensions first, so that who reads a year of one frequency reads no others
+        are cut along their other dimensions first, so that who reads a year of one frequency reads few others. (A store
+        that is completed keeps its chunks and compression)
     name : of the variable; that of x, or "values", unless given
     overwrite : replace a store of another array. One of the same files and parameters is completed as ever; one whose
         values have no known origin is written anew
