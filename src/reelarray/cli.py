@@ -96,7 +96,9 @@ def _finding() -> argparse.ArgumentParser:
     """Options that say which files, and when they start."""
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("which files, and when they start")
-    group.add_argument("paths", nargs="+", metavar="FOLDER", help="folders, files, patterns or URLs")
+    group.add_argument(
+        "paths", nargs="+", metavar="FOLDER", help="folders, files, patterns, URLs, or one saved catalog"
+    )
     group.add_argument("--pattern", help="names to take from folders, such as '*.wav'")
     group.add_argument("--no-recursive", action="store_true", help="do not look in folders within folders")
     group.add_argument(
@@ -139,6 +141,7 @@ def _scan(commands: argparse._SubParsersAction, **options: object) -> None:
     p.add_argument("--files", action="store_true", help="print one line a file")
     p.add_argument("--json", action="store_true", help="print the summary as JSON")
     p.add_argument("--exclude-abnormal", action="store_true", help="leave files with anomalies out of what is written")
+    p.add_argument("--save", metavar="JSON", help="keep the catalog: `reel spectrogram JSON` opens it without a scan")
     p.add_argument("--csv", metavar="CSV", help="write the table")
     p.add_argument("--write-timestamps", metavar="CSV", help="write a timestamp.csv")
     p.add_argument("--write-metadata", metavar="CSV", help="write a metadata.csv")
@@ -191,7 +194,7 @@ def _spectrogram(commands: argparse._SubParsersAction, **options: object) -> Non
     group.add_argument("--median", action="store_true", help="with --average: the median instead of the mean")
     group.add_argument("--min-fraction", type=float, default=0.0, metavar="F", help="least part of a span recorded")
     group.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    group.add_argument("--engine", choices=("scipy", "numba"), help="who computes (default numba where it is installed)")
+    group.add_argument("--engine", choices=("scipy", "numba"), help="what computes (default: numba where installed)")
     group.add_argument("--encoding", choices=("float32", "db16"), help="how values are stored (default as computed)")
     group = p.add_argument_group("picture")
     group.add_argument("--log-frequency", action="store_true")

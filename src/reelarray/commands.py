@@ -57,7 +57,12 @@ def _lost(error: Exception) -> InputLost:
 
 
 def scan_files(arguments: argparse.Namespace, **options: Any) -> pd.DataFrame:
-    """The catalog that the options of a subcommand describe."""
+    """The catalog that the options of a subcommand describe: scanned, or as it was saved."""
+    if len(arguments.paths) == 1 and arguments.paths[0].lower().endswith(".json"):
+        of_scan = ("pattern", "exclude", "format", "timestamp", "offsets", "recorder", "timestamps_csv", "start")
+        if given := [f"--{name.replace('_', '-')}" for name in of_scan if getattr(arguments, name) is not None]:
+            raise RecordingError(f"{', '.join(given)}: {arguments.paths[0]} is a saved catalog; give it when scanning")
+        return catalogs.load(arguments.paths[0])
     return catalogs.scan(
         arguments.paths,
         pattern=arguments.pattern,
@@ -94,6 +99,7 @@ def scan(arguments: argparse.Namespace) -> int:
     written = catalogs.drop_abnormal(table) if arguments.exclude_abnormal else table
     with umask(arguments.umask):
         for path, write in (
+            (arguments.save, lambda path: catalogs.save(written, path)),
             (arguments.csv, lambda path: _write_csv(written.drop(columns=["metadata", "layout"]), path)),
             (arguments.write_timestamps, lambda path: catalogs.write_timestamps(written, path)),
             (arguments.write_metadata, lambda path: catalogs.write_metadata(_metadata(written, arguments), path)),

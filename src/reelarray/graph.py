@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 from operator import getitem
 from typing import Any
@@ -80,12 +81,18 @@ def read_array(table: SourceTable, chunk: int | tuple[int, ...], *, name: str = 
     else:
         if chunk < 1:
             raise ChunkError(f"chunks={chunk}: at least one sample a chunk is needed")
-        whole, rest = divmod(table.size, chunk)
-        sizes = (chunk,) * whole + (rest,) * (rest > 0 or not whole)
+        sizes = _uniform(table.size, int(chunk))
     edges = np.append(0, np.cumsum(np.array(sizes, np.int64)))
     chunks = (sizes, *((n,) for n in table.shape))
     token = tokenize(table, edges)
     return from_blocks(f"{name}-{token}", _read, TableBlocks(table, edges), chunks, table.dtype)
+
+
+@lru_cache(maxsize=16)
+def _uniform(size: int, chunk: int) -> tuple[int, ...]:
+    """Chunks of one size. Dask keeps running sums for every tuple of chunks that it meets: of one tuple, but once."""
+    whole, rest = divmod(size, chunk)
+    return (chunk,) * whole + (rest,) * (rest > 0 or not whole)
 
 
 def gained(array: da.Array, factor: float) -> da.Array | None:

@@ -207,7 +207,7 @@ SMALL = 16 * 129 * 4  # bytes of a block: 16 spectra
 
 @pytest.fixture
 def many_blocks(monkeypatch):
-    monkeypatch.setattr("reelarray.lift.LARGEST_BLOCK", SMALL)
+    monkeypatch.setattr("reelarray.plan.LARGEST_BLOCK", SMALL)
     with dask.config.set(scheduler="synchronous"):
         yield
 
@@ -237,7 +237,7 @@ def test_an_input_that_goes_while_running_stops_the_run_which_goes_on_later(
     assert "run the same command again" in printed.err
     assert len(printed.err.strip().splitlines()) == 1
     monkeypatch.undo()
-    monkeypatch.setattr("reelarray.lift.LARGEST_BLOCK", SMALL)
+    monkeypatch.setattr("reelarray.plan.LARGEST_BLOCK", SMALL)
     assert len((out / ".reelarray" / "journal.jsonl").read_text().splitlines()) > 3
     aside.replace(last)
     assert main([*command, str(out)]) == 0
@@ -380,3 +380,23 @@ def test_what_cannot_be_drawn_is_told_before_anything_is_written(folder, tmp_pat
         assert not out.exists()
     command = ["spectrogram", str(stereo), "-o", str(out), "--png", str(tmp_path / "a.png"), "--channel", "1"]
     assert main([*command, "--no-cache"]) == 0
+
+
+def test_a_saved_catalog_is_opened_without_a_scan(folder, tmp_path, capsys, monkeypatch):
+    kept, out, again = tmp_path / "catalog.json", tmp_path / "out.zarr", tmp_path / "again.zarr"
+    assert main(["scan", str(folder), "--save", str(kept), "--no-cache"]) == 0
+    assert main(["spectrogram", str(folder), "-o", str(out), "--nfft", "256", "--no-cache"]) == 0
+    monkeypatch.setattr(commands.catalogs, "scan", None)
+    capsys.readouterr()
+    assert main(["spectrogram", str(kept), "-o", str(again), "--nfft", "256"]) == 0
+    assert ra.open_zarr(again).identical(ra.open_zarr(out))
+    assert main(["spectrogram", str(kept), "-o", str(again), "--timestamp", "%Y"]) == 2
+    assert "--timestamp: " in (told := capsys.readouterr().err)
+    assert "is a saved catalog" in told
+
+
+def test_the_engine_is_chosen(folder, tmp_path):
+    for engine in ("scipy", "numba"):
+        out = tmp_path / f"{engine}.zarr"
+        assert main(["spectrogram", str(folder), "-o", str(out), "--nfft", "256", "--engine", engine]) == 0
+        assert ra.open_zarr(out).attrs["engine"] == engine
