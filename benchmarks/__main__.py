@@ -15,7 +15,7 @@ from .measure import PEERS, Settings, Table, machine
 
 FAMILIES = (
     "kernel", "spectrogram", "averages", "monitoring", "fibre", "iq", "threads", "scaling", "memory", "opening",
-    "graph", "writing",
+    "graph", "writing", "cluster",
 )  # fmt: skip
 
 

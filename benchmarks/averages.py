@@ -10,20 +10,34 @@ import numpy as np
 
 from . import kernel, recordings
 from .jobs import FFT, add_reported, add_ways
-from .measure import JOB, Settings, Table, alone, race
+from .measure import JOB, LIMIT, Settings, Table, alone, race
 
 NFFT, HOP, EVERY = 1024, 512, 60
 MINUTE = EVERY * recordings.RATE
 WELCH = {"nperseg": NFFT, "noverlap": NFFT - HOP, "detrend": False}
-WAV, IN_MEMORY = "reelarray, from WAV", "scipy.signal.welch, in memory"
+IN_MEMORY = "scipy.signal.welch, in memory"
 LIBROSA = "soundfile and librosa.stft's mean"
-KERNEL = "limit: our spectrogram of int16 in memory"
 # OSEkit was reported to make spectra of 300 to 500 s of 48 kHz sound a second; the better figure counts.
 OSEKIT, OSEKIT_RATE = "OSEkit, as reported", 500 * recordings.RATE / 1e6
 
 
+def ours(name: str, kind: str = "WAV") -> str:
+    """How the row of one of our engines is called."""
+    return f"{name}, from {kind}"
+
+
+def whole(name: str) -> str:
+    """How the row of the same engine is called that makes a whole spectrogram of samples in memory."""
+    return f"{LIMIT}{name}'s spectrogram of int16 in memory"
+
+
 def reelarray_files(
-    folder: str, suffix: str = "wav", scheduler: str = "sync", workers: int | None = None, hop: int = HOP
+    folder: str,
+    suffix: str = "wav",
+    engine: str | None = None,
+    scheduler: str = "sync",
+    workers: int | None = None,
+    hop: int = HOP,
 ) -> Callable[[], int]:
     import dask
 
@@ -32,7 +46,7 @@ def reelarray_files(
     def work(folder: str = folder) -> int:
         x = ra.open_recordings(folder, cache=False)
         with dask.config.set(scheduler=scheduler, num_workers=workers):
-            return len(ra.power_spectrum(x, every=f"{EVERY}s", nfft=NFFT, hop=hop).compute())
+            return len(ra.power_spectrum(x, every=f"{EVERY}s", nfft=NFFT, hop=hop, engine=engine).compute())
 
     recordings.warm(work, suffix)
     return work
@@ -107,12 +121,12 @@ def decoded(folder: str, suffix: str) -> Callable[[], int]:
     return work
 
 
-def spectrogram_in_memory(folder: str) -> Callable[[], int]:
+def spectrogram_in_memory(x: np.ndarray, engine: str) -> Callable[[], int]:
     """Our own kernel without files and without averages, which a pass from files is measured by."""
     import reelarray as ra
 
-    x = ra.recording(recordings.read_all(folder, "int16"), rate=recordings.RATE, units="1")
-    return lambda: len(ra.spectrogram(x, nfft=NFFT, hop=HOP))
+    recording = ra.recording(x, rate=recordings.RATE, units="1")
+    return lambda: len(ra.spectrogram(recording, nfft=NFFT, hop=HOP, engine=engine))
 
 
 def from_files(settings: Settings, suffix: str, seconds: float) -> Table:
@@ -120,10 +134,11 @@ def from_files(settings: Settings, suffix: str, seconds: float) -> Table:
     samples = round(seconds * recordings.RATE)
     kind = suffix.upper()
     reading = f"limit: reading {kind}"
+    files = {"folder": folder, "suffix": suffix}
     ways: dict[str, tuple[Callable[..., Callable[[], Any]], dict[str, Any]]] = {
-        f"reelarray, from {kind}": (reelarray_files, {"folder": folder, "suffix": suffix}),
-        reading: (decoded, {"folder": folder, "suffix": suffix}),
+        ours(name, kind): (reelarray_files, files | {"engine": engine}) for name, engine in kernel.engines().items()
     }
+    ways[reading] = decoded, files
     missing = []
     for name, spectrum in BY_HAND.items():
         try:
@@ -131,14 +146,14 @@ def from_files(settings: Settings, suffix: str, seconds: float) -> Table:
         except ImportError:
             missing.append(name)
         else:
-            ways[name] = by_hand, {"name": name, "folder": folder, "suffix": suffix}
+            ways[name] = by_hand, files | {"name": name}
     variants: dict[str, Callable[[], Any]] = {name: make(**given) for name, (make, given) in ways.items()}
     variants[FFT] = partial(kernel.limit, NFFT, (samples - NFFT) // HOP + 1)
     reference, limit = "soundfile and scipy.signal.welch", FFT
     if suffix == "wav":
-        x = recordings.read_all(folder)
-        variants |= {IN_MEMORY: lambda: welch_all(x), KERNEL: spectrogram_in_memory(folder)}
-        reference = IN_MEMORY
+        reference, counts = IN_MEMORY, recordings.read_all(folder, "int16")
+        variants |= {whole(name): spectrogram_in_memory(counts, engine) for name, engine in kernel.engines().items()}
+        variants[IN_MEMORY] = partial(welch_all, recordings.read_all(folder))
     times = race(variants, settings.repeats)
     notes = [f"`times as fast` is against {reference}, minute by minute; nothing is detrended."]
     if suffix != "wav":

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import kernel, recordings
+from .averages import ours
 from .jobs import FFT, add_ways
 from .measure import JOB, Settings, Table, alone, race
 from .spectrogram import streamed
@@ -88,7 +89,7 @@ def dascore_open(here: str, anew: bool) -> Callable[[], int]:
     def work(here: str) -> int:
         if anew:
             (Path(here) / ".dascore_index.h5").unlink(missing_ok=True)
-        contents = dascore.spool(here).update().chunk(time=None).get_contents()
+        contents = dascore.spool(here).update(progress=None).chunk(time=None).get_contents()
         (start,), (stop,), (step,) = (contents[name] for name in ("time_min", "time_max", "time_step"))
         return round((stop - start) / step) + 1
 
@@ -109,13 +110,13 @@ def xdas_open(here: str) -> Callable[[], int]:
 # ---- transforms ------------------------------------------------------------------------------------------------------
 
 
-def reelarray_stft(here: str, dtype: str = "float32") -> Callable[[], int]:
+def reelarray_stft(here: str, engine: str, dtype: str = "float32") -> Callable[[], int]:
     import dask
 
     import reelarray as ra
 
     def work(here: str) -> int:
-        s = ra.stft(ra.open_recordings(here, cache=False), nfft=NFFT, hop=HOP, dtype=dtype)
+        s = ra.stft(ra.open_recordings(here, cache=False), nfft=NFFT, hop=HOP, dtype=dtype, engine=engine)
         with dask.config.set(scheduler="sync"):
             return int(streamed(s.data).compute())
 
@@ -129,7 +130,7 @@ def dascore_stft(here: str) -> Callable[[], int]:
     warnings.filterwarnings("ignore", message="Querying with a nested")
 
     def work(here: str) -> int:
-        patch = dascore.spool(here).update().chunk(time=None)[0]
+        patch = dascore.spool(here).update(progress=None).chunk(time=None)[0]
         return patch.stft(time=NFFT, overlap=HOP, samples=True).shape[-1]
 
     warm(work, "dascore")
@@ -177,10 +178,10 @@ def opening(settings: Settings) -> Table:
         ],
     )
     for name, (way, given) in ways.items():
-        ours = "reelarray, WAV, headers kept" if name.endswith("kept") else "reelarray, WAV"
+        beside = "reelarray, WAV, headers kept" if name.endswith("kept") else "reelarray, WAV"
         seconds = times.median(name)
         peak = alone(way, **given).peak
-        table.add(name, seconds * 1e3, seconds / files * 1e6, times.speed(ours, name), peak)
+        table.add(name, seconds * 1e3, seconds / files * 1e6, times.speed(beside, name), peak)
     return table
 
 
@@ -188,11 +189,11 @@ def transforming(settings: Settings) -> Table:
     files, seconds = settings.pick(tiny=(2, 5), quick=(2, 60), full=(5, 60))
     make = partial(folder, settings.data, files, seconds, RATE)
     samples = files * seconds * RATE
-    ours = "reelarray, from WAV"
-    ways: dict[str, tuple[Way, dict[str, Any]]] = {
-        ours: (reelarray_stft, {"here": make("wav")}),
-        "reelarray float64, from WAV": (reelarray_stft, {"here": make("wav"), "dtype": "float64"}),
-    }
+    ways: dict[str, tuple[Way, dict[str, Any]]] = {}
+    for name, engine in kernel.engines().items():
+        given = {"here": make("wav"), "engine": engine}
+        ways[ours(name)] = reelarray_stft, given
+        ways[ours(f"{name} float64")] = reelarray_stft, given | {"dtype": "float64"}
     if installed("dascore"):
         ways[DASCORE] = dascore_stft, {"here": make("dascore")}
     if installed("xdas"):
@@ -210,7 +211,7 @@ def transforming(settings: Settings) -> Table:
         ],
     )
     peaks = {name: alone(way, **given).peak for name, (way, given) in ways.items()}
-    add_ways(table, times, samples, ours, FFT, peaks)
+    add_ways(table, times, samples, ours("reelarray"), FFT, peaks)
     return table
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from . import environments, kernel, recordings
+from .averages import ours
 from .jobs import FFT, add_ways
 from .measure import JOB, Alone, Settings, Table, Times, alone, race_alone
 
-WAV = "reelarray, from WAV"
 Result = list[float]  # number of spectra, and the mean of all their values: the same work gives the same
 
 
-def reelarray_minutes(folder: str, nfft: int) -> Callable[[], Result]:
+def reelarray_minutes(folder: str, nfft: int, engine: str) -> Callable[[], Result]:
     import dask
 
     import reelarray as ra
@@ -28,7 +28,7 @@ def reelarray_minutes(folder: str, nfft: int) -> Callable[[], Result]:
     def work(folder: str = folder) -> Result:
         x = ra.open_recordings(folder, cache=False)
         with dask.config.set(scheduler="sync"):
-            s = ra.power_spectrum(x, every="60s", nfft=nfft, hop=nfft // 2).compute()
+            s = ra.power_spectrum(x, every="60s", nfft=nfft, hop=nfft // 2, engine=engine).compute()
         return [len(s), float(s.mean(dtype="float64"))]
 
     recordings.warm(work)
@@ -97,9 +97,10 @@ def compared(settings: Settings, nfft: int, minutes: int, peers: dict[str, tuple
         notes=["Each in fresh processes that take turns; imports and a first short recording are not counted."],
     )
     variants: dict[str, Callable[[], Alone]] = {
-        WAV: partial(alone, reelarray_minutes, folder=folder, nfft=nfft),
-        FFT: lambda: Alone(kernel.limit(nfft, samples // (nfft // 2) - 1), 0, 0, None),
+        ours(name): partial(alone, reelarray_minutes, folder=folder, nfft=nfft, engine=engine)
+        for name, engine in kernel.engines().items()
     }
+    variants[FFT] = lambda: Alone(kernel.limit(nfft, samples // (nfft // 2) - 1), 0, 0, None)
     for name, (environment, target) in peers.items():
         if python := environments.python(environment, settings.peers):
             variants[name] = partial(target, python=python, folder=folder)
@@ -111,7 +112,7 @@ def compared(settings: Settings, nfft: int, minutes: int, peers: dict[str, tuple
     check_same_work({name: runs[0].result for name, runs in found.items() if name != FFT})
     times = Times({name: [run.cpu for run in runs] for name, runs in found.items()}, {})
     peaks = {name: max(run.peak for run in runs) for name, runs in found.items() if name != FFT}
-    add_ways(table, times, samples, WAV, FFT, peaks)
+    add_ways(table, times, samples, ours("reelarray"), FFT, peaks)
     return table
 
 

@@ -50,7 +50,9 @@ def test_each_benchmark_runs(name, settings, monkeypatch):
     check_budgets(tables)
     for table in tables:
         assert table.rows
-        assert all(value > 0 for row in table.rows for value in row if isinstance(value, float))
+        numbers = [value for row in table.rows for value in row if isinstance(value, float)]
+        assert all(value >= 0 for value in numbers)  # what moves between workers may be nothing
+        assert any(numbers)
         lines = table.markdown().splitlines()
         assert {line.count("|") for line in lines[: 2 + len(table.rows)]} == {len(table.columns) + 1}
 
@@ -61,21 +63,17 @@ def check_budgets(tables):
     rows = {(table.name, row[0]) for table in tables for row in table.rows}
     for budget in budgets.BUDGETS:
         for cell in filter(None, (budget.cell, budget.over)):
-            if cell.table in columns and cell.column != "reelarray compiled: share":
+            if cell.table in columns and "compiled" not in f"{cell.row} {cell.column}":  # not installed everywhere
                 assert cell.column in columns[cell.table]
                 if isinstance(cell.row, str) and cell.row.startswith(("reelarray", "ra.", "scipy")):
                     assert (cell.table, cell.row) in rows
 
 
 def test_budgets_are_of_families_that_run():
-    tables = {
-        "headers": "opening",
-        "length": "scaling",
-        "monitoring 1024": "monitoring",
-        "monitoring 48000": "monitoring",
-    }
-    asked = {cell.table for budget in budgets.BUDGETS for cell in (budget.cell, budget.over) if cell}
-    assert {tables.get(name, name) for name in asked} <= set(command.FAMILIES)
+    family = {"headers": "opening", "catalog": "opening", "length": "scaling"}
+    cells = [cell for budget in budgets.BUDGETS for cell in (budget.cell, budget.over) if cell]
+    asked = {cell.table.split()[0] for cell in cells}  # "monitoring 1024" is of "monitoring"
+    assert {family.get(name, name) for name in asked} <= set(command.FAMILIES)
 
 
 def test_budgets_say_what_is_met_what_is_not_and_what_was_not_measured(monkeypatch):
