@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import budgets, jobs, report
+from . import budgets, environments, jobs, report
 from .measure import PEERS, Settings, Table, machine
 
 FAMILIES = (
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         size, repeats = ("quick", 3) if given.quick else ("full", 5)
         settings = Settings(size, data.resolve(), given.repeats or repeats, given.peers.resolve())
         about, tables = machine(), []
+        about["versions"] |= environments.versions(settings.peers)
         for name in names:
             begun = time.perf_counter()
             for table in run(name, settings):

@@ -21,6 +21,12 @@ def python(name: str, folder: Path = PEERS) -> str | None:
     return str(_interpreter(here)) if (here / "whole").exists() else None
 
 
+def versions(folder: Path = PEERS) -> dict[str, str | None]:
+    """Package -> version, of the environments that are there."""
+    pairs = {name: package.split("==") for name, package in ENVIRONMENTS.items()}
+    return {package: version if python(name, folder) else None for name, (package, version) in pairs.items()}
+
+
 def make(name: str, folder: Path = PEERS, interpreter: str = sys.executable) -> str:
     """Make an environment with what its name stands for, unless it is there; its interpreter."""
     here = (folder / name).resolve()
