@@ -28,15 +28,15 @@ def round_mantissa(values: np.ndarray, bits: int) -> None:
     array([ 1.  ,  1.25, 96.  , -1.  ], dtype=float32)
     """
     floats = values.reshape(-1).view(values.real.dtype)
-    size, whole = floats.dtype.itemsize, np.dtype(f"u{floats.dtype.itemsize}")
+    size, whole = floats.dtype.itemsize, np.dtype(f"u{floats.dtype.itemsize}").newbyteorder(floats.dtype.byteorder)
     drop = mantissa_bits(floats.dtype) - bits
     one, half = whole.type(1), whole.type((1 << (drop - 1)) - 1)
     keep = whole.type((1 << 8 * size) - (1 << drop))
-    largest = np.array(np.finfo(floats.dtype).max).view(whole)[()] & keep
+    largest = np.array(np.array(np.finfo(floats.dtype).max, floats.dtype).view(whole) & keep, whole).view(floats.dtype)
     for start in range(0, floats.size, _BATCH):
         batch = floats[start : start + _BATCH]
         patterns = batch.view(whole)
-        special = ~(np.abs(batch) <= largest.view(floats.dtype))  # NaN, infinity, and what would round up to it
+        special = ~(np.abs(batch) <= largest)  # NaN, infinity, and what would round up to it
         if special.any():
             kept = np.where(np.isfinite(batch[special]), patterns[special] & keep, patterns[special])
         up = patterns >> whole.type(drop)

@@ -77,8 +77,8 @@ def write_zarr(
         more than levels in 8 bits would, and without their narrow range
     keep_bits : round floats to so many bits of mantissa: 10 (at most 0.05 % off, 0.002 dB) take half the space of all
         23 of float32, 7 (0.4 %) a third; every reader sees ordinary floats
-    compression : "lz4" unless given; "zstd" is some percent smaller, a fifth or more where steps are coarse, and written
-        at half to three quarters of the speed; "none". Both shuffle bits first
+    compression : "lz4" unless given; "zstd" is some percent smaller, a fifth or more where steps are coarse, and
+        written at half to three quarters of the speed; "none". Both shuffle bits first
     chunk, shard : rows of a Zarr chunk, and of a shard of chunks in one file, or sizes by dimension; a block must be
         whole ones. Unless given there are no shards, and a chunk is a block of up to 4 MiB, or part of one: then blocks
         are cut along their other dimensions first, so that who reads a year of one frequency reads few others. (A store

@@ -159,6 +159,19 @@ def test_rounding_is_that_of_numcodecs_where_values_are_ordinary():
         assert out.tobytes() == bytes(numcodecs.BitRound(bits).encode(values).view("u1"))
 
 
+@pytest.mark.parametrize("bits", [3, 10])
+def test_bytes_in_any_order_and_parts_of_complex_numbers_are_rounded_alike(bits):
+    values = np.append(np.random.default_rng(0).standard_normal(999), [np.inf, np.nan, 3.4e38]).astype("f4")
+    wanted, swapped, both = values.copy(), values.astype(">f4"), values + 1j * values[::-1]
+    round_mantissa(wanted, bits)
+    round_mantissa(swapped, bits)
+    assert swapped.astype("f4").tobytes() == wanted.tobytes()
+    both.real, both.imag = values, values[::-1]
+    round_mantissa(both, bits)
+    assert both.real.tobytes() == wanted.tobytes()
+    assert both.imag.tobytes() == wanted[::-1].tobytes()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
 def test_stores_of_rounded_values(tmp_path, dtype):
     x = power((400, 30), dtype=dtype)
