@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from .measure import MIB, Settings, Table
 
 HOP = 512
 EVERY = "60s"
+WRITTEN = "ra.write_zarr"
 OVERLAP = "dask's map_overlap and scipy"
 SAMPLED = 0.05  # s between two looks at what workers hold
 BLOCKS = (4, 8, 16, 32)  # Mi samples
@@ -107,7 +108,7 @@ def jobs(folder: str, chunk: int, store: Path) -> dict[str, Callable[[], None]]:
 
     return {
         "ra.spectrogram": lambda: stay(dropped(spectrogram().data)),
-        "ra.spectrogram, ra.write_zarr": lambda: write(spectrogram(), store),
+        f"ra.spectrogram, {WRITTEN}": lambda: write(spectrogram(), store),
         f"ra.power_spectrum(every={EVERY!r})": lambda: stay(ra.power_spectrum(x, every=EVERY).data),
         f"ra.average(ra.spectrogram, {EVERY!r})": lambda: stay(ra.average(spectrogram(), EVERY).data),
         "ra.spectrogram(2 * x)": lambda: stay(dropped(spectrogram(doubled).data)),
@@ -165,8 +166,8 @@ def _made(client: Any) -> int:
     return sum(prefix.state_counts["memory"] for prefix in client.cluster.scheduler.task_prefixes.values())
 
 
-def cost(client: Any, job: Callable[[], None]) -> Cost:
-    """Run a job once, and look at the workers before, meanwhile and afterwards."""
+def watched(client: Any, job: Callable[[], None]) -> tuple[Cost, float]:
+    """Run a job once, and look at the workers before, meanwhile and afterwards; and the seconds that it took."""
     from distributed.diagnostics import MemorySampler
 
     gc.collect()
@@ -174,31 +175,39 @@ def cost(client: Any, job: Callable[[], None]) -> Cost:
     low = client.run(measure._restart_peak)
     before, made = client.run(_facts), _made(client)
     with client.as_current(), sampler.sample("job", client=client, measure="managed", interval=SAMPLED):
-        cpu = time.process_time()
+        cpu, wall = time.process_time(), time.perf_counter()
         job()
-        cpu = time.process_time() - cpu
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     after, high = client.run(_facts), client.run(measure._peak)
     done = {name: sum(after[w][name] - before[w][name] for w in after) for name in ("cpu", "work", "sent", "transfers")}
-    held = max((bytes for _, bytes in sampler.samples["job"]), default=0)
-    return Cost(
+    found = Cost(
         tasks=_made(client) - made,
         scheduler=cpu,
         overhead=done["cpu"] - done["work"],
         work=done["work"],
         transfers=done["transfers"],
         sent=done["sent"] / MIB,
-        held=held / MIB,
+        held=max((bytes for _, bytes in sampler.samples["job"]), default=0) / MIB,
         peak=max(high[w] - low[w] for w in high) / MIB,
     )
+    return found, wall
+
+
+def cost(client: Any, job: Callable[[], None], idle: Cost) -> Cost:
+    """Of one run of a job, less what a cluster at rest does in that time: `idle`, of one second."""
+    found, wall = watched(client, job)
+    scheduler, overhead = found.scheduler - wall * idle.scheduler, found.overhead - wall * idle.overhead
+    return replace(found, scheduler=max(0.0, scheduler), overhead=max(0.0, overhead))
 
 
 def costs(clients: dict[str, Any], jobs: dict[str, Callable[[], None]], repeats: int) -> dict[tuple[str, str], Cost]:
     """Medians of each job on each cluster, in turn, after one round that is not counted."""
     rounds: dict[tuple[str, str], list[Cost]] = {(where, name): [] for where in clients for name in jobs}
+    idle = {where: watched(client, lambda: time.sleep(1))[0] for where, client in clients.items()}
     for counted in range(-1, repeats):
         for name, job in jobs.items():
             for where, client in clients.items():
-                found = cost(client, job)
+                found = cost(client, job, idle[where])
                 if counted >= 0:
                     rounds[where, name].append(found)
     return {
@@ -221,16 +230,16 @@ def job_table(found: dict[tuple[str, str], Cost], chunk: int, hours: float) -> T
         ),
         notes=[
             "Workers x threads. CPU time: `scheduler` is that of the client's process, with the scheduler in it; "
-            "`worker` that of workers outside of tasks, where Zarr compresses and writes; `work` that of tasks. `times "
-            f"as fast` is of all three, against {OVERLAP} on the same workers. `transfers` and `sent` are between "
-            f"workers; `held` is the managed memory of all workers, sampled every {SAMPLED * 1000:.0f} ms; `peak` what "
-            "one worker took above what it had before. A block of the spectrogram is "
-            f"{chunk / HOP * 513 * 4 / MIB:.3g} MiB."
+            "`worker` that of workers outside of tasks, where Zarr compresses and writes; both less what they take at "
+            "rest. `work` is that of tasks, `times as fast` of all three, against "
+            f"{OVERLAP} on the same workers. `transfers` and `sent` are between workers; `held` is the managed memory "
+            f"of all workers, sampled every {SAMPLED * 1000:.0f} ms; `peak` what one worker took above what it had "
+            f"before. A block of the spectrogram is {chunk / HOP * 513 * 4 / MIB:.3g} MiB."
         ],
     )  # fmt: skip
     for (where, name), c in found.items():
         each = [1000 * seconds / c.tasks for seconds in (c.scheduler, c.overhead, c.work)]
-        faster = found[where, OVERLAP].all / c.all
+        faster = None if WRITTEN in name else found[where, OVERLAP].all / c.all
         table.add(f"{where}: {name}", c.tasks, *each, faster, c.transfers, c.sent, c.held, c.peak)
     return table
 
