@@ -64,12 +64,12 @@ FUSED = {
     "median": lambda x: ra.power_spectrum(x, nfft=64, every="7s", average="median", block=2),
     "average of samples": lambda x: ra.average(x, "3s", block=4),
     "average of rows": lambda x: ra.average(x, 50, block=64),
+    "average of a spectrogram": lambda x: ra.average(ra.spectrogram(x, nfft=64, block=128), "7s", block=2),
     "high_pass": lambda x: ra.high_pass(x, cutoff=100.0, attenuation=30, block=4096),
     "levels": lambda x: ra.to_decibel(ra.spectrogram(x, nfft=64, block=128)),
     "a slice": lambda x: ra.spectrogram(x.isel(time=slice(1234, 66_000)), nfft=64, block=128),
 }
 STEPS = {
-    "average of a spectrogram": lambda x: ra.average(ra.spectrogram(x, nfft=64, block=128), "7s"),
     "average of averages": lambda x: ra.average(ra.average(x, "2s"), "6s"),
     "normalize": lambda x: ra.normalize(x),
     "spectrogram of a high_pass": lambda x: ra.spectrogram(ra.high_pass(x, cutoff=100.0, attenuation=30), nfft=64),
@@ -223,7 +223,7 @@ def test_processes_threads_and_one_thread_give_the_same_bits(client, folder, nam
 
 
 def test_a_client_of_threads_gives_the_same_bits(folder):
-    lazy = STEPS["average of a spectrogram"](opened(folder))
+    lazy = FUSED["average of a spectrogram"](opened(folder))
     options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": ":0"}
     with Client(processes=False, set_as_default=False, **options) as own:
         found = own.compute(lazy, sync=True)
