@@ -27,7 +27,7 @@ SAMPLED = 0.05  # s between two looks at what workers hold
 BLOCKS = (4, 8, 16, 32)  # Mi samples
 # Memory that is freed is kept for the next block, as glibc would by itself. Dask's nannies have it given back at once,
 # every piece of 128 KiB or more, and the system fills each with zeros when it is asked for again.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": 2**25, "MALLOC_TRIM_THRESHOLD_": 2**28}
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": 2**25, "MALLOC_TRIM_THRESHOLD_": 2**26}
 
 
 @contextmanager
