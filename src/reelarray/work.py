@@ -24,8 +24,11 @@ PORTION = 2**20  # samples read at once
 class StraightKernel(Protocol):
     """A compiled kernel: from samples straight to results, making its frames itself."""
 
-    def rows(self, work: Work, samples: np.ndarray, first: int, out: np.ndarray) -> None:
-        """Samples (channels, n) as they are read, from window number `first` on -> out (windows, channels, *shape)."""
+    def ready(self, work: Work, channels: int, windows: int) -> Callable[[np.ndarray, int, np.ndarray], None]:
+        """What one task calls for its windows, ``make(samples, first, out)``, with buffers that it uses again.
+
+        Samples (channels, n) as they are read, from window number `first` on -> out (windows, ..., *shape).
+        """
         ...
 
 
@@ -145,13 +148,14 @@ def _results(
     rows = np.empty((most, *trailing, *work.shape), work.dtype) if out is None else out
     at = 0
     if isinstance(work.kernel, StraightKernel):
+        make = work.kernel.ready(work, int(np.prod(trailing, dtype=np.int64)), total)
         for samples, count in _portions(work, read, runs, trailing, most):
             along = np.ascontiguousarray(np.moveaxis(samples, 0, -1)).reshape(-1, len(samples))
             step = most if out is None else count  # into the result with one call for all samples at hand
             for done in range(0, count, step):
                 some = min(step, count - done)
                 made = rows[at : at + some]
-                work.kernel.rows(work, along, done, made)
+                make(along, done, made)
                 yield made
                 at += 0 if out is None else some
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -58,22 +59,23 @@ class CompiledSpectra:
     two_sided: bool
     detrend: Any = False
 
-    def rows(self, work: Work, samples: np.ndarray, first: int, out: np.ndarray) -> None:
-        """Samples (channels, n), from window number `first` on -> out (windows, channels, frequency)."""
+    def ready(self, work: Work, channels: int, windows: int) -> Callable[[np.ndarray, int, np.ndarray], None]:
+        """Samples (channels, n), from window number `first` on -> out (windows, ..., frequency)."""
         from .. import compiled
 
-        if not out.size:
-            return
-        kernel = getattr(
-            compiled, f"{'powers' if self.power else 'amplitudes'}{'_two_sided' if self.two_sided else ''}"
-        )
-        out = out.reshape(len(out), len(samples), -1)
-        count = work.batch((), out.shape[0] * out.shape[1])
-        frames = np.zeros((count, self.nfft), work.frames)
-        bins = out.shape[2] if self.power or self.two_sided else 0
-        spectra = np.empty((count, bins), np.result_type(work.frames, np.complex64))
+        name = f"{'powers' if self.power else 'amplitudes'}{'_two_sided' if self.two_sided else ''}"
+        kernel, hop, detrend = getattr(compiled, name), work.windows.hop, _DETREND[self.detrend]
+        frames = np.zeros((work.batch((), windows * channels), self.nfft), work.frames)
+        bins = work.shape[-1] if self.power or self.two_sided else 0  # one-sided spectra are made in their place
+        spectra = np.empty((len(frames), bins), np.result_type(work.frames, np.complex64))
         real = frames.real.dtype
         factors = np.array(work.factors, real)
         taper = np.ones(work.windows.length, real) if work.taper is None else work.taper.astype(real, copy=False)
-        native = samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
-        kernel(native, first, work.windows.hop, factors, _DETREND[self.detrend], taper, out, frames, spectra)
+
+        def make(samples: np.ndarray, first: int, out: np.ndarray) -> None:
+            native = samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
+            rows = out.reshape(len(out), channels, -1)
+            if rows.size:
+                kernel(native, first, hop, factors, detrend, taper, rows, frames, spectra)
+
+        return make

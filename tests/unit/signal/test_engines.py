@@ -132,7 +132,7 @@ from reelarray.windows import Windows
 from reelarray.work import Work
 work = Work(CompiledSpectra(8, True, False), Windows(8, 4), (5,), "float32", "float32")
 try:
-    work.kernel.rows(work, np.zeros((1, 16), "i2"), 0, np.empty((3, 5), "f4"))
+    work.kernel.ready(work, 1, 3)
 except MissingPackage as error:
     print(error)
 """
