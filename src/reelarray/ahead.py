@@ -7,7 +7,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask._task_spec import Alias, Task
+from dask._task_spec import Task, TaskRef
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
@@ -20,34 +20,31 @@ def look_ahead(data: da.Array, halo: int, name: str) -> da.Array | None:
     if not halo or len(sizes) < 2:
         return None
     have = np.minimum(sizes, halo)
-    heads = _trimmed(data, None, [(int(n), 0) for n in have], f"{name}-head")
     after = np.append(np.cumsum(sizes[::-1])[::-1], 0)
-    reach = 1
+    heads, reach = data, 1
     while (have < np.minimum(halo, after[:-1])).any():
         further = np.append(have[reach:], np.zeros(reach, np.int64))
         more = np.minimum(further, halo - have)
         parts = [(int(a), int(b)) for a, b in zip(have, more, strict=True)]
-        heads = _trimmed(heads, _shifted(heads, reach), parts, f"{name}-head")
+        heads = _joined(heads, _behind(heads, reach, more, f"{name}-head"), parts, f"{name}-head")
         have, reach = have + more, reach * 2
-    return _trimmed(_shifted(heads, 1), None, [(int(n), 0) for n in np.append(have[1:], 0)], f"{name}-ahead", only=True)
+    return _behind(heads, 1, np.append(have[1:], 0), f"{name}-ahead")
 
 
-def _trimmed(a: da.Array, b: da.Array | None, parts: list[tuple[int, int]], name: str, only: bool = False) -> da.Array:
+def _joined(a: da.Array, b: da.Array, parts: list[tuple[int, int]], name: str) -> da.Array:
     """The first rows of each block of a, then the first rows of the same block of b."""
-    if only and all(n == size for (n, _), size in zip(parts[:-1], a.chunks[0][:-1], strict=True)) and parts[-1][0]:
-        return a
     axes = tuple(range(a.ndim))
     sizes = tuple(sum(p) for p in parts)
-    pieces = graph.Pieces((sizes,), parts.__getitem__)
     return da.blockwise(
-        _trim,
+        _join,
         axes,
         a,
         axes,
-        *((None, None) if b is None else (b, axes)),
-        pieces,
+        b,
+        axes,
+        graph.Pieces((sizes,), parts.__getitem__),
         axes[:1],
-        name=f"{name}-{tokenize(a.name, None if b is None else b.name, np.array(parts))}",
+        name=f"{name}-{tokenize(a.name, b.name, np.array(parts))}",
         dtype=a.dtype,
         meta=np.empty((0,) * a.ndim, a.dtype),
         adjust_chunks={0: sizes},
@@ -55,24 +52,29 @@ def _trimmed(a: da.Array, b: da.Array | None, parts: list[tuple[int, int]], name
     )
 
 
-def _trim(a: np.ndarray, b: Any, part: tuple[int, int]) -> np.ndarray:
-    return a[: part[0]] if b is None else np.concatenate([a[: part[0]], b[: part[1]]])
+def _join(a: np.ndarray, b: np.ndarray, part: tuple[int, int]) -> np.ndarray:
+    return np.concatenate([a[: part[0]], b[: part[1]]])
 
 
-def _shifted(a: da.Array, by: int) -> da.Array:
-    """Block k of the result is block k + by of a; behind the last stand blocks of one row that nobody uses.
+def _behind(a: da.Array, by: int, rows: np.ndarray, name: str) -> da.Array:
+    """Block k of the result is the first `rows[k]` rows of block k + by of a; behind the last stand empty blocks.
 
-    (Not `da.concatenate`, which leaves empty blocks out, and all later ones would move up.)
+    One task a block, not an alias and a slice: on a cluster an alias is a task too. (Nor `da.concatenate`, which leaves
+    empty blocks out, and all later ones would move up.)
     """
+    name = f"{name}-{tokenize(a.name, by, rows)}"
     count = a.numblocks[0]
-    by = min(by, count)
-    name = f"shifted-{tokenize(a.name, by)}"
+    sizes = tuple(int(n) if k + by < count else 0 for k, n in enumerate(rows))
     tasks: dict[Any, Any] = {}
-    for k in range(count):
+    for k, size in enumerate(sizes):
         for rest in product(*(range(n) for n in a.numblocks[1:])):
             key: Any = (name, k, *rest)
-            behind: Any = (a.name, k + by, *rest)
-            shape = (1, *(sizes[b] for sizes, b in zip(a.chunks[1:], rest, strict=True)))
-            tasks[key] = Alias(key, behind) if k + by < count else Task(key, np.zeros, shape, a.dtype)
+            shape = (0, *(each[b] for each, b in zip(a.chunks[1:], rest, strict=True)))
+            behind = Task(key, _first, TaskRef((a.name, k + by, *rest)), size)
+            tasks[key] = behind if k + by < count else Task(key, np.zeros, shape, a.dtype)
     layers = HighLevelGraph.from_collections(name, tasks, dependencies=[a])  # type: ignore[list-item]
-    return da.Array(layers, name, ((*a.chunks[0][by:], *(1,) * by), *a.chunks[1:]), meta=a._meta)
+    return da.Array(layers, name, (sizes, *a.chunks[1:]), meta=a._meta)
+
+
+def _first(rows: np.ndarray, count: int) -> np.ndarray:
+    return rows[:count]

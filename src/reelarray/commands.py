@@ -284,9 +284,8 @@ def _write(spectra: xr.DataArray, arguments: argparse.Namespace) -> xr.DataArray
 
     progress = Progress("blocks")
     try:
-        report = write_zarr(
-            spectra, arguments.output, encoding=arguments.encoding, overwrite=arguments.overwrite, progress=progress
-        )
+        how = {name: getattr(arguments, name) for name in ("encoding", "step", "keep_bits", "compression", "overwrite")}
+        report = write_zarr(spectra, arguments.output, progress=progress, **how)
     finally:
         progress.close()
     give_access(arguments.output, group=arguments.group, mode=arguments.mode)

@@ -29,7 +29,7 @@ from .recordings import clock as clock_of
 from .recordings import label
 from .table import SourceTable
 from .windows import Run, WindowPlan, Windows, even_blocks, leaves
-from .work import Kernel, Read, StraightKernel, Work, cells_block, hops_block, windows_block
+from .work import Kernel, Read, StraightKernel, Taper, Work, cells_block, hops_block, windows_block
 
 LARGEST_STATE = 2**31  # bytes of what one cell keeps while it is gathered
 
@@ -44,7 +44,7 @@ def lift_windows(
     *,
     dtype: Any,
     frames: Any = None,
-    taper: np.ndarray | None = None,
+    taper: Taper = None,
     prepare: Callable[[np.ndarray], None] | None = None,
     new_dims: Mapping[str, Any] | None = None,
     label_at: Any = "centre",
@@ -60,7 +60,7 @@ def lift_windows(
     x : a recording, in memory or lazy
     windows : length and hop in rows
     dtype, frames : of results, and of the frames that the kernel gets (that of x unless given)
-    taper, prepare : frames are prepared in place, then multiplied by the taper (length,)
+    taper, prepare : frames are prepared in place, then multiplied by the taper (length,), or what it gives when called
     new_dims : name -> coordinate values of each dimension that the kernel makes
     block : rows of one block of the result; chosen for about 4 Mi samples unless given
     name : prefix of the tasks, as the dashboard shows it
@@ -81,7 +81,7 @@ def lift_reduce(
     *,
     dtype: Any,
     frames: Any = None,
-    taper: np.ndarray | None = None,
+    taper: Taper = None,
     prepare: Callable[[np.ndarray], None] | None = None,
     new_dims: Mapping[str, Any] | None = None,
     merged_dims: Mapping[str, Any] | None = None,
@@ -219,7 +219,7 @@ def _on_counts(work: Work, table: SourceTable) -> tuple[Work, SourceTable]:
         return work, table
     counts, factors = stored
     if work.taper is not None and all(math.frexp(factor)[0] == 0.5 for factor in factors):  # powers of two: exact
-        return replace(work, taper=work.taper * math.prod(factors)), counts
+        return replace(work, gain=math.prod(factors)), counts
     return replace(work, factors=factors), counts
 
 

@@ -12,6 +12,8 @@ from .windows import Run, WindowPlan
 from .work import Work
 
 CELL_BLOCK = 64 * MEBI  # samples behind one block of cells: a fraction of a second of work
+LONG_BLOCK = 1024 * MEBI  # the same where there are very many: seconds of work, and files that are worth opening
+MANY_BLOCKS = 512
 LARGEST_BLOCK = 64 * MEBI  # bytes of one block of results
 
 
@@ -73,6 +75,7 @@ def block_rows(work: Work, plan: WindowPlan, ranges: Any, trailing: tuple[int, .
     else:
         cells = len(ranges[0])
         each = plan.size * work.windows.hop * values // max(1, cells)
-        rows = min(CELL_BLOCK // max(1, each), -(-cells // 16))  # some blocks for every worker, even of a short one
+        rows = max(CELL_BLOCK // max(1, each), min(LONG_BLOCK // max(1, each), cells // MANY_BLOCKS))
+        rows = min(rows, -(-cells // 16))  # some blocks for every worker, even of a short recording
     rows = min(max(1, rows), max(1, LARGEST_BLOCK // max(1, work.row_bytes(trailing))))
     return 1 << (int(rows).bit_length() - 1)

@@ -13,6 +13,7 @@ from .windows import Run, Windows
 
 Kernel = Callable[[np.ndarray, np.ndarray], None]
 Read = Callable[[int, int], np.ndarray]
+Taper = np.ndarray | Callable[[], np.ndarray] | None  # or what makes it, where its values are much to send
 
 BATCH = 2**20  # bytes of frames a kernel sees at once: they stay in cache, and threads rarely wait for each other
 FEWEST = 8  # FFTs run across frames; fewer than 4 at once run half as fast, and 8 a little faster than 4 ...
@@ -36,7 +37,8 @@ class StraightKernel(Protocol):
 class Work:
     """What a task does with its windows: the same for every block, and all that results depend on but the samples.
 
-    With `parts` a row of the result is the state of a part of a cell, to be combined with others.
+    Counts are multiplied by `factors`, each in turn, before anything else; or by `gain`, a power of two, together with
+    the taper. With `parts` a row of the result is the state of a part of a cell, to be combined with others.
     """
 
     kernel: Kernel | StraightKernel
@@ -44,16 +46,22 @@ class Work:
     shape: Shape
     dtype: str
     frames: str
-    taper: np.ndarray | None = None
+    taper: Taper = None
     prepare: Callable[[np.ndarray], None] | None = None
     merge: Merge | None = None
     parts: bool = False
     hops: bool = False
     factors: tuple[float, ...] = ()
+    gain: float = 1.0
 
     @property
     def compiled(self) -> bool:
         return isinstance(self.kernel, StraightKernel)
+
+    def tapering(self) -> np.ndarray | None:
+        """What frames are multiplied by."""
+        taper = self.taper() if callable(self.taper) else self.taper
+        return taper if taper is None or self.gain == 1.0 else taper * self.gain
 
     def made(self, trailing: Shape) -> tuple[Shape, np.dtype]:
         """Shape and dtype of one row of the result."""
@@ -103,7 +111,7 @@ def batches(work: Work, read: Read, runs: Sequence[Run], trailing: Shape) -> Ite
     """Frames (windows, *trailing, length) of all runs in order, tapered, in one buffer that is used again and again."""
     most = work.batch(trailing, sum(run.count for run in runs))
     buffer = np.empty((most, *trailing, work.windows.length), work.frames)
-    filled = 0
+    taper, filled = work.tapering(), 0
     for samples, count in _portions(work, read, runs, trailing, most):
         frames = _frames(samples, count, work.windows)
         done = 0
@@ -115,8 +123,8 @@ def batches(work: Work, read: Read, runs: Sequence[Run], trailing: Shape) -> Ite
                 into *= factor
             if work.prepare is not None:
                 work.prepare(into)
-            if work.taper is not None:
-                into *= work.taper
+            if taper is not None:
+                into *= taper
             filled, done = filled + some, done + some
             if filled == most:
                 yield buffer

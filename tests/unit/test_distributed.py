@@ -173,7 +173,7 @@ def test_what_the_client_sends_of_a_year_is_its_table_once():
 
 # ---- what tasks are called -------------------------------------------------------------------------------------------
 
-FIRST = {*ra.__all__, "read", "write", "decibels", "shifted"}  # what the first word of a task may be
+FIRST = {*ra.__all__, "read", "write", "to_decibel"}  # what the first word of a task may be
 DASK = {"astype", "where", "blocks", "rechunk", "mul"}  # and of the steps that are dask's own
 
 

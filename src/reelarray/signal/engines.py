@@ -70,7 +70,8 @@ class CompiledSpectra:
         spectra = np.empty((len(frames), bins), np.result_type(work.frames, np.complex64))
         real = frames.real.dtype
         factors = np.array(work.factors, real)
-        taper = np.ones(work.windows.length, real) if work.taper is None else work.taper.astype(real, copy=False)
+        taper = work.tapering()
+        taper = np.ones(work.windows.length, real) if taper is None else taper.astype(real, copy=False)
 
         def make(samples: np.ndarray, first: int, out: np.ndarray) -> None:
             native = samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))

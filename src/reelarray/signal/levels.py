@@ -90,7 +90,7 @@ def to_decibel(
     if x.chunks is None:
         data = kernel(x.values)
     else:
-        data = x.data.map_blocks(kernel, dtype=dtype, meta=np.empty((0,) * x.ndim, dtype))
+        data = x.data.map_blocks(kernel, dtype=dtype, meta=np.empty((0,) * x.ndim, dtype), token="to_decibel")
     name = f"{x.attrs['long_name']} level" if "long_name" in x.attrs else None
     labels = {"units": scale.units(reference), "long_name": name, "standard_name": None}
     out = x.copy(deep=False, data=data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -18,10 +18,12 @@ from ..lift import lift_reduce, lift_windows
 from ..merging import Mean, Median
 from ..recordings import check_recording, clock, describe
 from ..windows import Windows
+from ..work import Taper
 from .engines import CompiledSpectra, Engine, choose
 from .reduce import averaging, with_cells
 
 Scaling = Literal["density", "spectrum"]
+SENT = 2**18  # bytes of a window in float64 that go with each task: less than to import scipy.signal on a worker
 
 # ---- kernels ---------------------------------------------------------------------------------------------------------
 
@@ -128,7 +130,7 @@ class Spectrum:
             return fft.fftshift(fft.fftfreq(self.nfft, 1 / self.rate)) + self.center
         return fft.rfftfreq(self.nfft, 1 / self.rate)
 
-    def scaled_taper(self, scaling: str | None, *, power: bool) -> np.ndarray:
+    def scaled_taper(self, scaling: str | None, real: np.dtype, *, power: bool) -> Taper:
         """The taper times what makes squared spectra powers (Heinzel et al. 2002), or spectra amplitudes.
 
         Scaled before the FFT, not after: that costs nothing. Powers of real samples come out doubled, for the one-sided
@@ -138,7 +140,15 @@ class Spectrum:
         scales = {"density": self.rate * np.sum(taper**2), "spectrum": np.sum(taper) ** 2, None: 1.0}
         if scaling not in scales or (power and scaling is None):
             raise RecordingError(f"scaling={scaling!r} was given; 'density' or 'spectrum' was expected")
-        return taper * np.sqrt((2 if power and not self.two_sided else 1) / scales[scaling])
+        scale = float(np.sqrt((2 if power and not self.two_sided else 1) / scales[scaling]))
+        made = NamedTaper(self.window, self.window_length, scale, str(real))
+        return made if taper.nbytes > SENT and self.named else (taper * scale).astype(real)
+
+    @property
+    def named(self) -> bool:
+        """Whether the window is one of SciPy's, and not given by its values."""
+        parts = self.window if isinstance(self.window, tuple) else (self.window,)
+        return all(isinstance(part, str | int | float) for part in parts)
 
     def coordinate(self) -> xr.Variable:
         attrs = {"units": "Hz", "long_name": "frequency"}
@@ -146,14 +156,35 @@ class Spectrum:
 
     def attrs(self, scaling: str | None, detrend: Any, real: np.dtype, engine: Engine) -> dict[str, Any]:
         """The parameters, as attributes of the result; a window that has no name is told by a hash of its values."""
-        parts = self.window if isinstance(self.window, tuple) else (self.window,)
-        if all(isinstance(part, str | int | float) for part in parts):
+        if self.named:
             name = str(self.window)
         else:
             name = f"given sha256:{sha256(self.taper().astype('<f8').tobytes()).hexdigest()[:12]}"
         settings = {"nfft": self.nfft, "hop": self.hop, "window": name, "window_length": self.window_length}
         how = {"detrend": str(detrend or "none"), "precision": str(real), "engine": engine}
         return {**settings, "scaling": scaling or "none", **how}
+
+
+@dataclass(frozen=True)
+class NamedTaper:
+    """A scaled window that is made where it is needed: that of 2^20 samples would add 4 MiB to every task."""
+
+    window: Any
+    length: int
+    scale: float
+    dtype: str
+
+    def __call__(self) -> np.ndarray:
+        return _made_taper(self)
+
+
+@lru_cache(maxsize=4)
+def _made_taper(taper: NamedTaper) -> np.ndarray:
+    from scipy.signal import get_window
+
+    values = (get_window(taper.window, taper.length) * taper.scale).astype(taper.dtype)
+    values.setflags(write=False)
+    return values
 
 
 def _whole(name: str, value: Any) -> int:
@@ -246,7 +277,7 @@ def stft(
         s.windows,
         dtype=np.complex64 if real == np.float32 else np.complex128,
         frames=frames,
-        taper=s.scaled_taper(scaling, power=False).astype(real),
+        taper=s.scaled_taper(scaling, real, power=False),
         prepare=prepare,
         new_dims={"frequency": s.coordinate()},
         block=block,
@@ -378,7 +409,7 @@ def _powers(
     how = {
         "dtype": real,
         "frames": frames,
-        "taper": s.scaled_taper(scaling, power=True).astype(real),
+        "taper": s.scaled_taper(scaling, real, power=True),
         "prepare": prepare,
         "new_dims": {"frequency": s.coordinate()},
         "block": block,

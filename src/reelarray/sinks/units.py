@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -25,6 +26,7 @@ from .layout import Layout
 Index = tuple[int, ...]
 Encode = Callable[[np.ndarray, np.ndarray], Any]  # values, and the array that they are written to
 FEWEST = 64  # units in one graph: threads idle at the end of each
+NOTED_EVERY = 0.5  # s; each look for results costs the scheduler as much as a task
 
 
 class BlockWriter:
@@ -139,22 +141,25 @@ def _locally(get: Any, writes: da.Array, blocks: Sequence[Index], done: Callable
 
 
 def _through_client(client: Any, writes: da.Array, blocks: Sequence[Index], done: Callable[[Index, int], None]) -> None:
-    """Keep some units in flight for every thread; a future is released as it completes."""
+    """Keep some units in flight for every thread; note those that completed together, and release them."""
     from distributed import as_completed
 
-    running = as_completed()
-    left, in_flight = list(reversed(blocks)), 0
+    running, ready = as_completed(), []
+    left, in_flight, window, noted = list(reversed(blocks)), 0, 0, time.monotonic()
     try:
         while left or in_flight:
-            window = max(2 * sum(client.nthreads().values()), 16)
             if left and in_flight <= window // 2:
+                window = max(4 * sum(client.nthreads().values()), FEWEST)
                 some = [left.pop() for _ in range(min(len(left), window - in_flight))]
                 graph, keys = _graph(writes, some)
                 running.update(client.get(graph, keys, sync=False))
                 in_flight += len(some)
-            future = next(running)
-            index, written = future.key[1:], int(future.result().item())
-            in_flight -= 1
-            done(index, written)
+            completed = running.next_batch()
+            ready += completed
+            in_flight -= len(completed)
+            if not in_flight or time.monotonic() - noted > NOTED_EVERY:
+                for future, written in zip(ready, client.gather(ready), strict=True):
+                    done(future.key[1:], int(written.item()))
+                ready, noted = [], time.monotonic()
     finally:
         running.clear()
