@@ -117,6 +117,37 @@ def lift_reduce(
     return _labelled(out, x, cells.clock, new | dict(merged_dims or {}), bounds=True)
 
 
+def lift_rows(
+    kernel: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    x: xr.DataArray,
+    values: np.ndarray,
+    *,
+    dtype: Any,
+    name: str,
+) -> xr.DataArray:
+    """Apply a kernel to rows and a number for each, ``kernel(rows, numbers)``: (time, ...), (time,) -> (time, ...).
+
+    Blocks stay as they are; the numbers of each go to its task. (In arithmetic of its own Dask would rechunk them.)
+    """
+    if not isinstance(x.data, da.Array):
+        return x.copy(deep=False, data=kernel(x.values, values))
+    axes, edges = tuple(range(x.ndim)), np.append(0, np.cumsum(x.data.chunks[0]))
+    part = graph.Pieces((x.data.chunks[0],), lambda block: values[edges[block] : edges[block + 1]], tokenize(values))
+    data = da.blockwise(
+        kernel,
+        axes,
+        x.data,
+        axes,
+        part,
+        axes[:1],
+        name=f"{name}-{tokenize(x.data.name, values, kernel)}",
+        dtype=dtype,
+        meta=np.empty((0,) * x.ndim, dtype),
+        align_arrays=False,
+    )
+    return x.copy(deep=False, data=data)
+
+
 def lift_filter(
     kernel: Kernel, x: xr.DataArray, windows: Windows, *, dtype: Any, frames: Any, block: int | None = None, name: str
 ) -> xr.DataArray:

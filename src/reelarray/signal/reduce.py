@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from ..cells import Cells, parse_every, wall_clock
 from ..decibels import is_decibel
 from ..errors import RecordingError
 from ..exact import NANOSECONDS
-from ..lift import lift_reduce, lift_windows
-from ..merging import Mean
+from ..lift import lift_reduce, lift_rows, lift_windows
+from ..merging import Mean, wide
 from ..recordings import check_recording, clock, describe
 from ..windows import Windows
 
@@ -95,13 +96,22 @@ def _of_averages(
     if "effort" in x.coords:
         cells = replace(cells, effort=cells.sums(x["effort"].values))
     cells = cells.where(cells.effort >= min_fraction * span / NANOSECONDS)
-    weights = xr.Variable(("time",), count)
-    weighted = (x.astype(np.float64) * weights).where(weights > 0, 0.0)  # a filled row, NaN, weighs nothing
-    out = lift_reduce(None, weighted, None, Mean(), cells, dtype=np.float64, block=block, name="average")
+    weighted = lift_rows(_weighed, x, count, dtype=wide(x.dtype), name="average-weigh")
+    out = lift_reduce(None, weighted, None, Mean(), cells, dtype=weighted.dtype, block=block, name="average-sum")
     total = cells.sums(count)
-    mean_weight = xr.Variable(("time",), np.where(total > 0, total / cells.count, np.nan))
-    out = (out / mean_weight).astype(dtype).rename(x.name).assign_attrs(x.attrs)
-    return with_cells(out, cells, step, count=total)
+    weights = np.where(total > 0, total / cells.count, np.nan)
+    out = lift_rows(partial(_divided, to=str(np.dtype(dtype))), out, weights, dtype=dtype, name="average")
+    return with_cells(out.rename(x.name), cells, step, count=total)
+
+
+def _weighed(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    out = rows * weights.astype(wide(rows.dtype)).reshape(-1, *(1,) * (rows.ndim - 1))
+    out[weights == 0] = 0.0  # a filled row, NaN, weighs nothing
+    return out
+
+
+def _divided(rows: np.ndarray, weights: np.ndarray, to: str) -> np.ndarray:
+    return (rows / weights.reshape(-1, *(1,) * (rows.ndim - 1))).astype(to)
 
 
 def with_cells(x: xr.DataArray, cells: Cells, step: str, *, count: np.ndarray | None = None) -> xr.DataArray:
