@@ -74,6 +74,7 @@ def of_engine(name: str) -> tuple[Budget, ...]:
         Budget("one-minute means against PyPAM, windows of a second", seconds, speed(minutes, "PyPAM"), least=6),
         Budget("one-minute means against pbp, windows of a second", seconds, speed(minutes, "pbp"), least=3),
         Budget("one-minute means against OSEkit's figure", means, speed("averages", averages.OSEKIT), least=8),
+        Budget("quantiles over means", Cell("reductions", f"{name}, quantiles", "times as long as means"), most=3.5),
         Budget("IQ samples against iqtools' figure", speed("iq", iq.ours(name)), speed("iq", iq.IQTOOLS), least=1),
     )
     return tuple(replace(budget, what=f"{name}: {budget.what}") for budget in asked)
@@ -103,6 +104,8 @@ def scale() -> tuple[Budget, ...]:
         Budget("100,000 catalogued files to a day's graph: ms", Cell("catalog", 100_000, "all ms"), most=1000),
         Budget("the same: tasks a block", Cell("catalog", 100_000, "tasks a block"), most=1),
         Budget("headers of 10,000 WAV files: us a file", Cell("headers", 10_000, "ra.scan"), most=100),
+        Budget("headers of 10,000 WAV files, over os.stat", Cell("headers", 10_000, "ra.scan / stat"), most=4),
+        Budget("Zarr, dB in 16 bits, against plain zarr", speed("writing", "dB in 16 bits: reelarray"), least=0.8),
     )
 
 

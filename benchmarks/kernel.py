@@ -61,12 +61,12 @@ def passes(counts: np.ndarray, nfft: int) -> dict[str, Callable[[], Any]]:
 
 
 def shares(settings: Settings) -> Table:
-    size = settings.pick(tiny=300_007, quick=4_000_007, full=30_000_007)
-    counts = recordings.samples(size, seed=1)
+    size = settings.pick(tiny=300_007, quick=4_000_007, full=8_000_007)
+    whole = recordings.samples(4 * size, seed=1)
     names = (*engines(), "reelarray float64", "scipy.signal.spectrogram")
     table = Table(
         "kernel",
-        f"One pass over {size / 1e6:.1f} million int16 samples in memory, one core, hop nfft/2",
+        f"One pass over {size / 1e6:.1f} million int16 samples in memory or 30 windows, one core, hop nfft/2",
         ("nfft", "limit MS/s", *(f"{name} MS/s" for name in engines()), *(f"{name}: share" for name in names)),
         notes=[
             "The limit is `scipy.fft.rfft` in float32 on 256 KiB of frames plus one write of the output; shares are of "
@@ -75,11 +75,12 @@ def shares(settings: Settings) -> Table:
         ],
     )
     for nfft in settings.pick(tiny=(256, 1021), quick=FREQUENCY_SIZES, full=FREQUENCY_SIZES):
-        windows = max(1, (size - nfft) // (nfft // 2) + 1)
+        counts = whole[: max(size, 15 * nfft)]  # as large as one block: more would measure how memory is first touched
+        windows = (len(counts) - nfft) // (nfft // 2) + 1
         times = race(
             {"limit": partial(limit, nfft, windows), **passes(counts, nfft)}, settings.repeats, time.thread_time
         )
-        speeds = [size / times.median(name) / 1e6 for name in ("limit", *engines())]
+        speeds = [len(counts) / times.median(name) / 1e6 for name in ("limit", *engines())]
         table.add(nfft, *speeds, *(times.speed(name, "limit") for name in names))
     return table
 

@@ -43,7 +43,7 @@ def here(target, python=None, **arguments) -> measure.Alone:
 
 @pytest.mark.parametrize("name", command.FAMILIES)
 def test_each_benchmark_runs(name, settings, monkeypatch):
-    for module in (spectrogram, averages, monitoring, fibre, iq, scaling):  # "memory" and "opening" do start processes
+    for module in (spectrogram, averages, monitoring, fibre, iq, scaling):  # "opening" does start processes
         monkeypatch.setattr(module, "alone", here)
     tables = command.run(name, settings)
     assert tables

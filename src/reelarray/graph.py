@@ -109,7 +109,8 @@ def gained(array: da.Array, factor: float) -> da.Array | None:
 class Origin:
     """What makes the blocks of an array, from one layer up to slices of it.
 
-    Block k is the rows [edges[k], edges[k + 1]) of what `piece` makes; `picked` are choices along the axes behind.
+    Block k is the rows [edges[k], edges[k + 1]) of what `piece` makes (which has all its `edges`); `picked` are choices
+    along the axes behind.
     """
 
     piece: Any
@@ -152,9 +153,8 @@ def _trace(graph: Any, name: str) -> Origin | None:
     layer = getattr(graph, "layers", {}).get(name)
     if isinstance(layer, Blockwise):
         argument = next(iter(layer.io_deps.values()), None) if len(layer.indices) == 1 else None
-        if not isinstance(argument, Pieces):
-            return None
-        return Origin(argument.piece, np.append(0, np.cumsum(np.array(argument.chunks[0], np.int64))))
+        edges = getattr(argument.piece, "edges", None) if isinstance(argument, Pieces) else None
+        return None if edges is None else Origin(argument.piece, edges)  # type: ignore[union-attr]
     if layer is None or not name.startswith("getitem"):
         return None
     return _trace_slices(graph, name, dict(layer))

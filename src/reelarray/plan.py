@@ -50,6 +50,11 @@ class TablePart:
     def __init__(self, table: SourceTable, plan: Plan, work: Work) -> None:
         self.table, self.plan, self.work = table, plan, work
 
+    @property
+    def edges(self) -> np.ndarray:
+        """Rows of the result between blocks."""
+        return self.plan.edges
+
     def __call__(self, block: int) -> tuple[SourceTable, int, list[Run], list[int]]:
         runs, counts = self.plan.part(block)
         start = runs[0].start if runs else 0

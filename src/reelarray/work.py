@@ -15,9 +15,11 @@ Kernel = Callable[[np.ndarray, np.ndarray], None]
 Read = Callable[[int, int], np.ndarray]
 Taper = np.ndarray | Callable[[], np.ndarray] | None  # or what makes it, where its values are much to send
 
-BATCH = 2**20  # bytes of frames a kernel sees at once: they stay in cache, and threads rarely wait for each other
-FEWEST = 8  # FFTs run across frames; fewer than 4 at once run half as fast, and 8 a little faster than 4 ...
-LARGEST = 2**24  # ... unless they are more bytes than this: those of 2^20 samples run faster by 4
+# Bytes of frames that a kernel sees at once. They stay in cache, and where NumPy's steps give up the interpreter's lock
+# many times a batch, a larger one lets threads wait for each other more rarely.
+BATCH, COMPILED_BATCH = 2**21, 2**20
+# FFTs run across frames, four or eight at once twice as fast, unless those leave the cache: (frames, bytes of them).
+TOGETHER = ((8, 2**22), (4, 2**23))
 PORTION = 2**20  # samples read at once
 
 
@@ -80,12 +82,11 @@ class Work:
 
     def batch(self, trailing: Shape, windows: int) -> int:
         """Windows in a batch, of so many in all."""
-        channels = int(np.prod(trailing, dtype=np.int64))
-        each = max(1, self.windows.length * channels * np.dtype(self.frames).itemsize)
-        fewest = -(-FEWEST // max(1, channels))
-        if fewest * each > LARGEST:
-            fewest = -(-FEWEST // 2 // max(1, channels))
-        return max(1, min(windows, max(fewest, BATCH // each)))
+        channels = max(1, int(np.prod(trailing, dtype=np.int64)))
+        frame = max(1, self.windows.length * np.dtype(self.frames).itemsize)
+        fewest = next((frames for frames, most in TOGETHER if frames * frame <= most), 1)
+        large = (COMPILED_BATCH if self.compiled else BATCH) // (frame * channels)
+        return max(1, min(windows, max(-(-fewest // channels), large)))
 
 
 def _portions(
