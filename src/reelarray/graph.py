@@ -30,17 +30,53 @@ if dask.config.get("array.query-planning", None):
 
 
 class Pieces(ArrayBlockwiseDep):
-    """One small argument for each block along the first axis, made when the graph is: `piece(block)`."""
+    """One small argument for each block along the first axis, `piece(block)`: made when the graph is, or `later`."""
 
-    def __init__(self, chunks: tuple[tuple[int, ...], ...], piece: Callable[[int], Any], token: str = "") -> None:
+    def __init__(
+        self, chunks: tuple[tuple[int, ...], ...], piece: Callable[[int], Any], token: str = "", later: bool = False
+    ) -> None:
         super().__init__(chunks)
-        self.piece, self.token = piece, token
+        self.piece, self.token, self.later = piece, token, later
 
     def __dask_tokenize__(self) -> object:
         return type(self).__name__, self.token or tokenize(self.chunks, self.piece)
 
     def __getitem__(self, idx: tuple[int, ...]) -> Any:
-        return self.piece(idx[0])
+        return Later(self.piece, idx[0]) if self.later else self.piece(idx[0])
+
+
+class Later:
+    """The argument of one block, made when it is called or sent: until then two words, however long a table is."""
+
+    __slots__ = ("block", "piece")
+
+    def __init__(self, piece: Callable[[int], Any], block: int) -> None:
+        self.piece, self.block = piece, block
+
+    def __call__(self) -> Any:
+        return self.piece(self.block)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Sent, (self(),)  # and not the table of all blocks
+
+
+class Sent:
+    """The same where it was sent to."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __call__(self) -> Any:
+        return self.value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Sent, (self.value,)
+
+
+def _make(piece: Later | Sent, make: Callable[..., np.ndarray], **options: Any) -> np.ndarray:
+    return make(piece(), **options)
 
 
 class TableBlocks:
@@ -68,8 +104,9 @@ def from_blocks(
     """One Blockwise layer: block k is ``make(piece(k), **options)``. Nothing is called while it is built."""
     axes = tuple(range(len(chunks)))
     meta = np.empty((0,) * len(chunks), dtype)
-    blocks = Pieces(chunks, piece, name)
-    return da.blockwise(make, axes, blocks, axes, name=name, dtype=dtype, meta=meta, align_arrays=False, **options)
+    blocks = Pieces(chunks, piece, name, later=True)
+    how = {"name": name, "dtype": dtype, "meta": meta, "align_arrays": False}
+    return da.blockwise(_make, axes, blocks, axes, make=make, **how, **options)
 
 
 def read_array(table: SourceTable, chunk: int | tuple[int, ...], *, name: str = "read") -> da.Array:
