@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from . import __version__
 from .errors import ReelError
@@ -54,8 +55,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         text = " ".join(str(error).split()) or type(error).__name__
-        print(f"reel: {text}", file=sys.stderr)
+        print(f"reel: {in_options(text, vars(arguments)) if isinstance(error, ReelError) else text}", file=sys.stderr)
         return exit_code(error)
+
+
+def in_options(text: str, names: Iterable[str]) -> str:
+    """A message of a function, with the keywords that are options here said as options.
+
+    >>> in_options("every='60' has no unit; pass overwrite=True, or another tolerance=", ["overwrite", "tolerance"])
+    '--average 60 has no unit; pass --overwrite, or another --tolerance'
+    """
+    options = {name: f"--{name.replace('_', '-')}" for name in names} | {"every": "--average"}
+
+    def said(found: re.Match[str]) -> str:
+        value = (found[2] or "").strip("'")
+        return options[found[1]] + ("" if value in ("", "True") else f" {value}")
+
+    return re.sub(rf"\b({'|'.join(map(re.escape, options))})=('[^']*'|[\w.-]*\w)?", said, text)
 
 
 def exit_code(error: Exception) -> int:

@@ -58,7 +58,10 @@ def _lost(error: Exception) -> InputLost:
 
 def scan_files(arguments: argparse.Namespace, **options: Any) -> pd.DataFrame:
     """The catalog that the options of a subcommand describe: scanned, or as it was saved."""
-    if len(arguments.paths) == 1 and arguments.paths[0].lower().endswith(".json"):
+    kept = [path for path in arguments.paths if path.lower().endswith(".json")]
+    if kept and len(arguments.paths) > 1:
+        raise RecordingError(f"{kept[0]} is a saved catalog; give one of those alone, or folders and files")
+    if kept:
         of_scan = ("pattern", "exclude", "format", "timestamp", "offsets", "recorder", "timestamps_csv", "start")
         if given := [f"--{name.replace('_', '-')}" for name in of_scan if getattr(arguments, name) is not None]:
             raise RecordingError(f"{', '.join(given)}: {arguments.paths[0]} is a saved catalog; give it when scanning")

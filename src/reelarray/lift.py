@@ -196,8 +196,10 @@ def _without_ends(clock: SampleClock, rows: int) -> SampleClock:
 def _check(windows: Windows | None, block: int | None) -> None:
     if windows is not None and (windows.length < 1 or windows.hop < 1):
         raise RecordingError(f"windows of {windows.length} rows every {windows.hop}: both must be 1 or more")
-    if block is not None and block < 1:
-        raise RecordingError(f"block={block}: blocks of 1 row or more were expected")
+    if block is not None and (isinstance(block, bool) or not isinstance(block, int | np.integer) or block < 1):
+        raise RecordingError(
+            f"block={block!r} was given; a whole number of rows of the result, 1 or more, was expected"
+        )
 
 
 def _work(

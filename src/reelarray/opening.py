@@ -122,6 +122,11 @@ def open_recordings(
         catalog = paths
         tolerance = catalog.attrs.get("tolerance_given") if tolerance is None else tolerance
     else:
+        if isinstance(paths, str | os.PathLike) and os.fspath(paths).lower().endswith(".json"):
+            raise RecordingError(
+                f"{os.fspath(paths)} was given; recordings were expected. If it is a saved catalog: "
+                f"ra.open_recordings(ra.catalog.load({os.fspath(paths)!r}))"
+            )
         catalog = scan(paths, tolerance=tolerance, **finding)
     chosen, left_out = choose_files(catalog, rate=rate, channels=channels, on_bad=on_bad)
     if len(left_out):

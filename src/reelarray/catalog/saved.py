@@ -49,6 +49,8 @@ def save(catalog: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     >>> load(f"{folder}/catalog.json").equals(table)
     True
     """
+    if not isinstance(catalog, pd.DataFrame):
+        raise RecordingError(f"a {type(catalog).__name__} was given; a catalog from ra.scan was expected, then a path")
     if set(catalog.columns) != set(COLUMNS):
         wrong = [f"without {name}" for name in COLUMNS if name not in catalog]
         wrong += [f"with {name}" for name in catalog.columns if name not in COLUMNS]
@@ -72,6 +74,8 @@ def save(catalog: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         raise RecordingError(
             f"{os.fspath(path)}: what the catalog says in attrs or metadata is no JSON ({error}); take it out before"
         ) from None
+    if Path(path).is_dir():
+        raise RecordingError(f"{os.fspath(path)} is a folder; give the name of a file in it, such as catalog.json")
     write_atomically(Path(path), text)
 
 
@@ -95,6 +99,11 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
             if content["reelarray catalog"] != VERSION:
                 raise ValueError(f"it is of version {content['reelarray catalog']}, this is {VERSION}")
             return _table(content)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{where} does not exist (looked for from {os.getcwd()}); ra.catalog.save(ra.scan(folder), path) writes "
+            f"one, or: reel scan FOLDER --save {where}"
+        ) from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise RecordingError(
             f"{where} is no catalog that can be read ({error}); ra.catalog.save(ra.scan(folder), path) writes one"

@@ -17,13 +17,14 @@ from .levelbins import MOST_BINS, Bins, Counts, order_levels
 from .reduce import averaging, with_cells
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+STEP = 0.1  # dB
 
 
 def level_distribution(
     x: xr.DataArray,
     *,
     every: Any = None,
-    step: float = 0.1,
+    step: float = STEP,
     low: float | None = None,
     high: float | None = None,
     reference: float | None = None,
@@ -49,7 +50,8 @@ def level_distribution(
 
     `level` is the centre of each bin. The first, -inf, counts what lies below `low` (silence), the last, inf, what
     lies above: nothing is lost. Values that are NaN are counted nowhere. Edges between bins of powers are kept to
-    0.0022 dB.
+    0.0022 dB. Levels from a store with `encoding="db16"` stand on a grid: take bins of several of its steps, a whole
+    number of them, or count before storing.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def level_quantiles(
     quantile: float | Sequence[float] = QUANTILES,
     *,
     every: Any = None,
-    step: float = 0.1,
+    step: float | None = None,
     low: float | None = None,
     high: float | None = None,
     reference: float | None = None,
@@ -81,17 +83,18 @@ def level_quantiles(
 ) -> xr.DataArray:
     """Levels below which a part of the values lies: (time, ...) [u2 Hz-1, u2, or dB] -> ([time, ]..., quantile) [dB].
 
-    By counts in bins of `step` dB: within half a step of `numpy.quantile` of the levels, the same for any chunks, and
-    one task from files, as `level_distribution`. Of a distribution, perhaps summed over time, its quantiles.
+    By counts in bins of `step` dB: within half a step and 0.0022 dB of `numpy.quantile` of the levels, the same for any
+    chunks, and one task from files, as `level_distribution`. Of a distribution, also one summed over time, its own.
 
     Parameters
     ----------
     x : powers, such as a spectrogram, levels in dB, or a distribution
     quantile : from 0 to 1. The level that is exceeded 5 % of the time, L5 to some and L95 to others, is quantile 0.95
-    every, step, low, high, reference, min_fraction, block : as for `level_distribution`
+    every, step, low, high, reference, min_fraction, block : as for `level_distribution`; a distribution has its own
 
-    -inf and inf are levels outside `low` and `high`; NaN where there is no value. The coordinate `exceedance` is
-    1 - quantile.
+    -inf and inf are levels outside `low` and `high`, also where the quantile lies between one of those and a level; NaN
+    where there is no value. The coordinate `exceedance` is 1 - quantile. To draw one: ``plot_spectrogram(q.sel(
+    quantile=0.95))`` over time, ``q.isel(time=0).plot.line(x="frequency")`` all of an hour.
 
     Raises
     ------
@@ -102,13 +105,21 @@ def level_quantiles(
     >>> level_quantiles(x, [0, 0.5, 0.75], step=0.5).values
     array([ 0.25, 10.25, 15.25], dtype=float32)
     """
-    wanted = tuple(np.atleast_1d(np.asarray(quantile, np.float64)).tolist())
+    try:
+        wanted = tuple(np.atleast_1d(np.asarray(quantile, np.float64)).tolist())
+    except (TypeError, ValueError):
+        wanted = ()
     if not wanted or not all(0 <= q <= 1 for q in wanted):
         raise RecordingError(f"quantile={quantile!r} was given; numbers from 0 to 1 were expected (0.95, not 95)")
     coordinate = {"quantile": ("quantile", list(wanted), {"units": "1", "long_name": "part of the values below"})}
     if isinstance(x, xr.DataArray) and "level" in x.dims:
-        if every is not None:
-            raise RecordingError("every= was given with a distribution; select or sum its rows first")
+        asked = {"every": every, "step": step, "low": low, "high": high, "reference": reference, "block": block}
+        asked["min_fraction"] = min_fraction or None
+        if extra := [f"{name}=" for name, value in asked.items() if value is not None]:
+            raise RecordingError(
+                f"{', '.join(extra)} was given with a distribution, which has its own; leave it out, select or sum its "
+                "rows first, or make another one"
+            )
         levels, units = x["level"].values, str(x["level"].attrs.get("units", "dB"))
         found = xr.apply_ufunc(
             order_levels,
@@ -123,7 +134,7 @@ def level_quantiles(
         )
         out = found.assign_coords(coordinate)
     else:
-        bins, units = _bins(x, step, low, high, reference)
+        bins, units = _bins(x, STEP if step is None else step, low, high, reference)
         merge = Counts(bins, wanted)
         out = _reduced(x, merge, {"quantile": list(wanted)}, every, min_fraction, block, "level_quantiles")
         out = out.assign_coords(coordinate)
@@ -183,7 +194,7 @@ def _bins(
     elif is_power(units, name):
         scale = Scale.of(units, name, "power")
         reference = scale.reference if reference is None else reference
-        if not reference > 0:
+        if not _is_number(reference) or not reference > 0:
             raise RecordingError(f"reference={reference!r} was given; a number above 0 was expected")
         one, sound, shown = float(scale.one(reference)), scale.base == "Pa" and reference < 1e-3, scale.units(reference)
     else:
@@ -193,13 +204,19 @@ def _bins(
         )
     first, last = (-40.0, 220.0) if sound else (-220.0, 40.0)
     first, last = first if low is None else float(low), last if high is None else float(high)
-    count = (last - first) / step if step > 0 else 0.0
+    if not _is_number(step) or not step > 0:
+        raise RecordingError(f"step={step!r} was given; a number of dB above 0 was expected")
+    count = (last - first) / step
     if not 1 <= round(count) <= MOST_BINS or abs(count - round(count)) > 1e-6:
         raise RecordingError(
-            f"bins of step={step!r} dB from low={first:g} to high={last:g} were asked for; a whole number of bins, 1 "
-            f"to {MOST_BINS:,}, was expected"
+            f"bins of {step:g} dB from low={first:g} to high={last:g} were asked for; a whole number of bins, 1 to "
+            f"{MOST_BINS:,}, was expected: change step=, low= or high="
         )
     return Bins(first, float(step), round(count), one), shown
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _level(bins: Bins, units: str) -> xr.Variable:

@@ -27,9 +27,8 @@ def choose(engine: str | None) -> Engine:
     RecordingError : an engine that is none
     MissingPackage : "numba" without numba and rocket-fft
     """
-    wanted, asked = (
-        (engine, f"engine={engine!r}") if engine else (os.environ.get(VARIABLE), f"{VARIABLE} in the environment")
-    )
+    wanted = engine or os.environ.get(VARIABLE)
+    asked = f"engine={engine!r}" if engine else f"{VARIABLE}={wanted} in the environment"
     if not wanted:
         return "numba" if installed() else "scipy"
     if wanted == "numba":
@@ -40,7 +39,7 @@ def choose(engine: str | None) -> Engine:
             )
         return "numba"
     if wanted != "scipy":
-        raise RecordingError(f"{asked} is {wanted!r}; 'scipy' or 'numba' was expected")
+        raise RecordingError(f"{asked} was given; 'scipy' or 'numba' was expected")
     return "scipy"
 
 

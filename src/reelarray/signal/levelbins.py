@@ -13,6 +13,7 @@ from ..merging import Gather, Shape
 MANTISSA = 10  # leading bits of a float's mantissa that tell its level: to within 0.0022 dB
 SHIFT = 23 - MANTISSA
 MOST_BINS = 2**16 - 4
+ON_EDGE = 1e-6  # of a bin
 
 # ---- bins ------------------------------------------------------------------------------------------------------------
 
@@ -67,8 +68,9 @@ def code_table(bins: Bins) -> np.ndarray:
 
 
 def _codes_of_levels(levels: np.ndarray, bins: Bins) -> np.ndarray:
+    """A level on an edge belongs to the bin above, also where rounding has put it a little below: stored ones do."""
     with np.errstate(invalid="ignore"):
-        place = np.floor((np.asarray(levels, np.float64) - bins.low) / bins.step) + 1
+        place = np.floor((np.asarray(levels, np.float64) - bins.low) / bins.step + ON_EDGE) + 1
         codes = np.clip(place, 0, bins.count + 1)
     return np.where(np.isnan(codes), bins.count + 2, codes).astype(np.uint16)
 
@@ -187,6 +189,6 @@ def order_levels(counts: np.ndarray, levels: np.ndarray, quantiles: Sequence[flo
         part = quantile * last - first
         a, b = level_at(first), level_at(np.minimum(first + (part > 0), last))
         with np.errstate(invalid="ignore"):
-            between = np.where(a == b, a, a + part * (b - a))
+            between = np.where((a == b) | np.isinf(a), a, a + part * (b - a))  # beside silence: silence
         out[:, k] = np.where(total > 0, between, np.nan)
     return out.reshape(*counts.shape[:-1], len(quantiles))

@@ -316,8 +316,8 @@ def spectrogram(
         rate / nfft; or "spectrum", |X|^2 / sum(window)^2: a tone of amplitude A peaks at A^2 / 2
         (Heinzel, Ruediger, Schilling 2002, "Spectrum and spectral density estimation by the DFT", sections 9 and 10)
     detrend : subtract from each window its mean ("constant") or its line ("linear")
-    dtype : of the result and of all arithmetic: "float32" (1e-5 dB from float64 but for bins 1e6 below a peak) or
-        "float64"
+    dtype : of the result and of all arithmetic: "float32" (from float64 1e-5 dB in bins to 20 dB below the peak of a
+        spectrum, 1e-3 dB to 60 dB below) or "float64"
     engine : "scipy", or "numba": a compiled kernel, about 1.5 times as fast, from the extra `fast`. Unless given, the
         environment variable REELARRAY_ENGINE says, else the compiled one is used where it is installed. Both agree
         within float32 rounding, and each with itself to the bit, however the work is cut; the attribute `engine` tells

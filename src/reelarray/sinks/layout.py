@@ -145,7 +145,7 @@ def check_fits(layout: Layout, blocks: tuple[int, ...], dims: Sequence[Any]) -> 
             kind = "chunks" if layout.shards is None else "shards"
             raise ChunkError(
                 f"blocks of {block} rows along {dim!r} were given, the store has {kind} of {piece}: use a multiple of "
-                f"{piece}, such as x.chunk({dim}={best})"
+                f"{piece}, such as block={best} where the array is made, or x.chunk({dim}={best})"
             )
 
 

@@ -107,9 +107,12 @@ def _what_differs(path: Path, header: Mapping[str, Any], skeleton: Skeleton) -> 
         before = [json.loads(line) for line in (path / FOLDER / INPUTS).read_text("utf-8").splitlines()]
         changed = changed_inputs(before, skeleton.inputs)
         found = [f for f in found if f != "inputs differ"] + ([f"input {changed}"] if changed else [])
+    again = ""
+    if len(found) == 1 and found[0].startswith("engine: ") and (own := found[0].split("'")[1]) in ("scipy", "numba"):
+        again = f"to go on with it, make the spectra with engine='{own}' (or set REELARRAY_ENGINE={own}); else "
     return (
-        f"{path} holds another array ({'; '.join(found) or 'of unknown origin'}); pass overwrite=True to replace it, "
-        "or choose another path"
+        f"{path} holds another array ({'; '.join(found) or 'of unknown origin'}); {again}pass overwrite=True to "
+        "replace it, or choose another path"
     )
 
 

@@ -215,7 +215,14 @@ def open_zarr(path: str | os.PathLike[str], *, name: str | None = None, chunks: 
     FileNotFoundError : nothing there
     """
     text = os.fspath(path)
-    group = zarr.open_group(text, mode="r")
+    try:
+        group = zarr.open_group(text, mode="r")
+    except zarr.errors.GroupNotFoundError:
+        kind = FormatError if os.path.exists(text) else FileNotFoundError
+        raise kind(
+            f"{text} is no Zarr store (looked for from {os.getcwd()}): pass the folder that ra.write_zarr made; "
+            "recordings are opened by ra.open_recordings"
+        ) from None
     found = name or group.attrs.get("reelarray_variable")
     if not isinstance(found, str) or found not in group:
         raise FormatError(
@@ -227,7 +234,9 @@ def open_zarr(path: str | os.PathLike[str], *, name: str | None = None, chunks: 
     if chunks is None:
         chunks = _read_blocks(array)
     made = [n for n in (coordinate.get("name"), coordinate.get("bounds")) if n]
-    stored = xr.open_zarr(text, chunks=chunks, drop_variables=made)[found]
+    with warnings.catch_warnings():  # xarray counts the chunks of the last block as split
+        warnings.filterwarnings("ignore", "The specified chunks separate the stored chunks")
+        stored = xr.open_zarr(text, chunks=chunks, drop_variables=made)[found]
     _warn_if_incomplete(text, Layout(array.shape, array.chunks, array.shards))
     coords = {n: _text(c.variable.load()) for n, c in stored.coords.items()}
     if own is None:

@@ -115,6 +115,16 @@ def test_levels_in_decibels_are_binned_as_they_are():
     assert of_levels["level"].attrs == own["level"].attrs
 
 
+@pytest.mark.parametrize("stored", [0.01, 0.1])
+@pytest.mark.parametrize("step", [0.1, 0.2, 0.5])
+def test_stored_levels_on_the_edges_of_bins_make_no_comb(stored, step):
+    """As many steps of the store in each bin, whatever rounding does to the levels."""
+    grid = np.arange(round(80 / stored), round(110 / stored)) * stored
+    x = ra.recording(grid, rate=1, units="dB re 1 uPa2 Hz-1")
+    inside = ra.level_distribution(x, step=step, low=80, high=110).values[1:-1]
+    assert set(inside.tolist()) == {round(step / stored)}
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     arrays.arrays(np.float32, 30, elements=st.floats(0, 2.0**127, width=32)),
@@ -150,8 +160,10 @@ def test_counts_of_parts_add_beyond_32_bits():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"step": 0}, "step=0 dB"),
-        ({"step": -1}, "step=-1 dB"),
+        ({"step": 0}, "step=0 was given"),
+        ({"step": -1}, "step=-1 was given"),
+        ({"step": "0.1"}, "step='0.1' was given"),
+        ({"reference": "1 uPa"}, "reference='1 uPa' was given"),
         ({"step": 0.3, "low": 0, "high": 1}, "whole number of bins"),
         ({"low": 10, "high": 10}, "whole number of bins"),
         ({"step": 0.001}, "1 to 65,532"),
@@ -176,8 +188,10 @@ def test_what_has_no_levels_is_told():
         ra.probability_density(ra.level_distribution(powers(), step=1, low=0, high=100), step=3)
     with pytest.raises(RecordingError, match="which have one"):
         ra.level_distribution(ra.to_decibel(powers()), reference=1.0)
-    with pytest.raises(RecordingError, match="select or sum"):
-        ra.level_quantiles(ra.level_distribution(powers()), every="1s")
+    with pytest.raises(RecordingError, match="every=, step=, min_fraction= was given with a distribution"):
+        ra.level_quantiles(ra.level_distribution(powers()), every="1s", step=1, min_fraction=0.5)
+    with pytest.raises(RecordingError, match=r"'95%' was given"):
+        ra.level_quantiles(powers(), "95%")
     wide = ra.recording(np.zeros((2, 40_000), np.float32), rate=1, units="V2")
     with pytest.raises(RecordingError, match="GiB in memory"):
         ra.level_distribution(wide, step=0.01)
