@@ -25,6 +25,15 @@ _compile: Any = njit(nogil=True, cache=True, error_model="numpy")
 _inside: Any = njit(nogil=True, cache=True, error_model="numpy", inline="never")
 
 
+GROUP = 16  # complex frames that the FFT takes at once, at most; fewer it rounds otherwise at some lengths
+
+
+@_inside
+def _whole(count):  # type: ignore[no-untyped-def]
+    """Frames of whole groups: those behind `count` hold what was there before, and are thrown away."""
+    return -(-count // GROUP) * GROUP
+
+
 @_inside
 def _fill(samples, first, hop, factors, detrend, taper, frames):  # type: ignore[no-untyped-def]
     """Samples (channels, n) -> frames (count, nfft): windows and their channels from number `first` on."""
@@ -107,7 +116,7 @@ def powers_two_sided(samples, first, hop, factors, detrend, taper, out, frames, 
     for begin in range(0, rows, frames.shape[0]):
         count = min(frames.shape[0], rows - begin)
         _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count])
-        c2c(frames[:count], spectra[:count], axes, True, 1.0, 1)
+        c2c(frames[: _whole(count)], spectra[: _whole(count)], axes, True, 1.0, 1)
         for k in range(count):
             low, high, spectrum = flat[begin + k, shift:], flat[begin + k, :shift], spectra[k]
             for i in range(bins - shift):
@@ -138,7 +147,7 @@ def amplitudes_two_sided(samples, first, hop, factors, detrend, taper, out, fram
     for begin in range(0, rows, frames.shape[0]):
         count = min(frames.shape[0], rows - begin)
         _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count])
-        c2c(frames[:count], spectra[:count], axes, True, 1.0, 1)
+        c2c(frames[: _whole(count)], spectra[: _whole(count)], axes, True, 1.0, 1)
         for k in range(count):
             flat[begin + k, shift:] = spectra[k, : bins - shift]
             flat[begin + k, :shift] = spectra[k, bins - shift :]

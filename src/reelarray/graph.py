@@ -190,8 +190,9 @@ def _trace(graph: Any, name: str) -> Origin | None:
     layer = getattr(graph, "layers", {}).get(name)
     if isinstance(layer, Blockwise):
         argument = next(iter(layer.io_deps.values()), None) if len(layer.indices) == 1 else None
-        edges = getattr(argument.piece, "edges", None) if isinstance(argument, Pieces) else None
-        return None if edges is None else Origin(argument.piece, edges)  # type: ignore[union-attr]
+        if not isinstance(argument, Pieces) or argument.token != name:  # not made by `from_blocks`, or fused with more
+            return None
+        return Origin(argument.piece, argument.piece.edges) if hasattr(argument.piece, "edges") else None
     if layer is None or not name.startswith("getitem"):
         return None
     return _trace_slices(graph, name, dict(layer))

@@ -24,7 +24,7 @@ from .cells import Cells
 from .clock import SampleClock
 from .errors import RecordingError
 from .merging import FAN, LEAF, Median, Merge
-from .plan import CELL_BLOCK, ArrayPart, Plan, TablePart, block_rows
+from .plan import CELL_BLOCK, LARGEST_BLOCK, ArrayPart, Plan, RowValues, TablePart, block_rows
 from .recordings import clock as clock_of
 from .recordings import label
 from .table import SourceTable
@@ -128,11 +128,19 @@ def lift_rows(
     """Apply a kernel to rows and a number for each, ``kernel(rows, numbers)``: (time, ...), (time,) -> (time, ...).
 
     Blocks stay as they are; the numbers of each go to its task. (In arithmetic of its own Dask would rechunk them.)
+
+    Parameters
+    ----------
+    kernel : rows (n, ...) and their numbers (n,) -> rows (n, ...)
+    x : a recording, in memory or lazy
+    values : a number for each row
+    dtype : of the result
+    name : prefix of the tasks, as the dashboard shows it
     """
     if not isinstance(x.data, da.Array):
-        return x.copy(deep=False, data=kernel(x.values, values))
-    axes, edges = tuple(range(x.ndim)), np.append(0, np.cumsum(x.data.chunks[0]))
-    part = graph.Pieces((x.data.chunks[0],), lambda block: values[edges[block] : edges[block + 1]], tokenize(values))
+        return x.copy(deep=False, data=kernel(x.values, values).astype(dtype, copy=False))
+    axes, rows = tuple(range(x.ndim)), np.append(0, np.cumsum(x.data.chunks[0]))
+    part = graph.Pieces((x.data.chunks[0],), RowValues(values, rows), tokenize(values))
     data = da.blockwise(
         kernel,
         axes,
@@ -251,7 +259,8 @@ def _on_counts(work: Work, table: SourceTable) -> tuple[Work, SourceTable]:
     if stored is None:
         return work, table
     counts, factors = stored
-    if work.taper is not None and all(math.frexp(factor)[0] == 0.5 for factor in factors):  # powers of two: exact
+    powers_of_two = all(math.frexp(factor)[0] == 0.5 for factor in factors)  # exact, wherever they are multiplied
+    if work.taper is not None and work.prepare is None and powers_of_two:
         return replace(work, gain=math.prod(factors)), counts
     return replace(work, factors=factors), counts
 
@@ -292,8 +301,14 @@ def _lifted(
         data = np.asarray(data)
         whole = Plan(plan, np.array([0, size]), ranges, work.hops)
         return _block(work, lambda a, b: data[a:b], *whole.part(0), trailing)
-    if work.merge is not None and work.merge.divisible and most > LEAF and most * work.windows.hop > CELL_BLOCK:
-        return _by_leaves(work, data, table, plan, ranges, name)
+    values = max(1, math.prod(trailing))
+    if (
+        work.merge is not None
+        and work.merge.divisible
+        and most > LEAF
+        and most * work.windows.hop * values > CELL_BLOCK
+    ):
+        return _by_leaves(work, data, table, plan, ranges, trailing, name)
     if table is None:
         return _from_any_array(work, data, Plan(plan, np.zeros(1), ranges, work.hops), name)
     rows = block or block_rows(work, plan, ranges, trailing, float(clock.size / clock.row_rate))
@@ -330,14 +345,23 @@ def from_sources(work: Work, table: SourceTable, plan: Plan, name: str) -> da.Ar
     return graph.from_blocks(f"{name}-{token}", _from_table, part, chunks, dtype, work=work)
 
 
-def _by_leaves(work: Work, data: Any, table: SourceTable | None, plan: WindowPlan, ranges: Any, name: str) -> da.Array:
+def _by_leaves(
+    work: Work,
+    data: Any,
+    table: SourceTable | None,
+    plan: WindowPlan,
+    ranges: Any,
+    trailing: tuple[int, ...],
+    name: str,
+) -> da.Array:
     """Cells too long for one task: the states of their leaves, combined in the tree of `merging.Tree`, finished."""
     fine, counts = zip(*(leaves(np.array(r), LEAF) for r in zip(*ranges, strict=True)), strict=True)
     begin = np.concatenate([edges[:-1] for edges in fine])
     end = np.concatenate([edges[1:] for edges in fine])
     of = np.append(0, np.cumsum(np.concatenate(counts)))  # cell c is the leaves [of[c], of[c + 1])
-    each = max(1, CELL_BLOCK // (LEAF * work.windows.hop))  # leaves of one task, which never makes those of two cells
-    parts = replace(work, parts=True)
+    parts, values = replace(work, parts=True), max(1, math.prod(trailing))
+    each = min(CELL_BLOCK // (LEAF * work.windows.hop * values), LARGEST_BLOCK // max(1, parts.row_bytes(trailing)))
+    each = max(1, each)  # leaves of one task, which never makes those of two cells
     if table is not None:
         states = from_sources(parts, table, Plan(plan, leaves(of, each)[0], (begin, end)), f"{name}-part")
     else:

@@ -71,6 +71,16 @@ class ArrayPart:
         return (int(self.row_edges[block]), *self.plan.part(block))
 
 
+class RowValues:
+    """What one block needs of numbers that stand beside the rows of an array."""
+
+    def __init__(self, values: np.ndarray, row_edges: np.ndarray) -> None:
+        self.values, self.row_edges = values, row_edges
+
+    def __call__(self, block: int) -> np.ndarray:
+        return self.values[self.row_edges[block] : self.row_edges[block + 1]]
+
+
 def block_rows(work: Work, plan: WindowPlan, ranges: Any, trailing: tuple[int, ...], seconds: float) -> int:
     """Rows of one block of results: a power of two of windows (or cells) for the samples that a task should read."""
     values = int(np.prod(trailing, dtype=np.int64))

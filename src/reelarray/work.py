@@ -27,7 +27,7 @@ PORTION = 2**20  # samples read at once
 class StraightKernel(Protocol):
     """A compiled kernel: from samples straight to results, making its frames itself."""
 
-    def ready(self, work: Work, channels: int, windows: int) -> Callable[[np.ndarray, int, np.ndarray], None]:
+    def straight(self, work: Work, channels: int, windows: int) -> Callable[[np.ndarray, int, np.ndarray], None]:
         """What one task calls for its windows, ``make(samples, first, out)``, with buffers that it uses again.
 
         Samples (channels, n) as they are read, from window number `first` on -> out (windows, ..., *shape).
@@ -94,7 +94,9 @@ def _portions(
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Samples (n, *trailing) of all runs, some at a time, and the number of windows in them."""
     length, hop = work.windows.length, work.windows.hop
-    portion = max(least, PORTION // max(1, int(np.prod(trailing, dtype=np.int64))) // hop)
+    portion = max(1, PORTION // max(1, int(np.prod(trailing, dtype=np.int64))) // max(hop, length))
+    if hop <= length:  # else the samples between windows would be read for the sake of a whole batch
+        portion = max(portion, least)
     for run in runs:
         for first in range(0, run.count, portion):
             count = min(portion, run.count - first)
@@ -157,7 +159,7 @@ def _results(
     rows = np.empty((most, *trailing, *work.shape), work.dtype) if out is None else out
     at = 0
     if isinstance(work.kernel, StraightKernel):
-        make = work.kernel.ready(work, int(np.prod(trailing, dtype=np.int64)), total)
+        make = work.kernel.straight(work, int(np.prod(trailing, dtype=np.int64)), total)
         for samples, count in _portions(work, read, runs, trailing, most):
             along = np.ascontiguousarray(np.moveaxis(samples, 0, -1)).reshape(-1, len(samples))
             step = most if out is None else count  # into the result with one call for all samples at hand

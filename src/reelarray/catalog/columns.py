@@ -109,7 +109,9 @@ class Headers:
 
     def copy_rows(self, rows: np.ndarray, source: Headers, which: np.ndarray) -> None:
         """Rows `which` of other headers into rows of these."""
-        makes = np.array([*map(self._add, source.makes), UNREAD])
+        makes = np.full(len(source.makes) + 1, UNREAD)  # UNREAD, -1, is the last of these
+        for k in np.unique(source.make[which]).tolist():  # and none that no row has any more
+            makes[k] = UNREAD if k == UNREAD else self._add(source.makes[k])
         self.make[rows] = makes[source.make[which]]
         for name in ("frames", "start", "bytes", "modified"):
             getattr(self, name)[rows] = getattr(source, name)[which]

@@ -217,7 +217,7 @@ def _table(
     tick = headers.each(lambda make: (SECOND * make.rate.denominator, make.rate.numerator), (0, 1))
     span = [count * ns // seconds for count, (ns, seconds) in zip(headers.frames.tolist(), tick, strict=True)]
     stop_ns = np.where((start_ns == NAT) | ~read, NAT, start_ns + np.array(span, np.int64))
-    rates = {make.rate for make in headers.makes}
+    rates = {headers.makes[k].rate for k in np.unique(headers.make[read]).tolist()}
     within = Tolerance.of(tolerance, start_ns[start_ns != NAT], rates)
 
     anomalies.note_headers(headers, notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ def level_distribution(
     bins, units = _bins(x, step, low, high, reference)
     coordinate = {"level": _level(bins, units)}
     out = _reduced(x, Counts(bins), coordinate, every, min_fraction, block, "level_distribution")
-    return describe(out, units="1", long_name="number of values", step=float(step))
+    return describe(out, units="1", long_name="number of values", **_said(bins))
 
 
 def level_quantiles(
@@ -113,6 +114,8 @@ def level_quantiles(
         raise RecordingError(f"quantile={quantile!r} was given; numbers from 0 to 1 were expected (0.95, not 95)")
     coordinate = {"quantile": ("quantile", list(wanted), {"units": "1", "long_name": "part of the values below"})}
     if isinstance(x, xr.DataArray) and "level" in x.dims:
+        if x.chunks is not None and x.data.numblocks[x.dims.index("level")] > 1:
+            raise RecordingError("chunks cut the levels of the distribution: pass x.chunk(level=-1)")
         asked = {"every": every, "step": step, "low": low, "high": high, "reference": reference, "block": block}
         asked["min_fraction"] = min_fraction or None
         if extra := [f"{name}=" for name, value in asked.items() if value is not None]:
@@ -132,14 +135,14 @@ def level_quantiles(
             dask_gufunc_kwargs={"output_sizes": {"quantile": len(wanted)}},
             keep_attrs=True,
         )
-        out = found.assign_coords(coordinate)
+        out, said = found.assign_coords(coordinate), {}
     else:
         bins, units = _bins(x, STEP if step is None else step, low, high, reference)
         merge = Counts(bins, wanted)
         out = _reduced(x, merge, {"quantile": list(wanted)}, every, min_fraction, block, "level_quantiles")
-        out = out.assign_coords(coordinate)
+        out, said = out.assign_coords(coordinate), _said(bins)
     out = out.assign_coords(exceedance=("quantile", [round(1 - q, 12) for q in wanted], {"units": "1"}))
-    return describe(out.rename("level_quantiles"), units=units, long_name="level")
+    return describe(out.rename("level_quantiles"), units=units, long_name="level", **said)
 
 
 def probability_density(distribution: xr.DataArray, *, step: float | None = None) -> xr.DataArray:
@@ -167,6 +170,8 @@ def probability_density(distribution: xr.DataArray, *, step: float | None = None
     levels = distribution["level"].values
     inner = np.isfinite(levels)
     own = float(distribution.attrs.get("step", np.diff(levels[inner])[:1].sum()))
+    if not own > 0:
+        raise RecordingError("the bins of the distribution have no width: its attribute `step` was lost; assign it")
     each = 1 if step is None else round(step / own)
     if each < 1 or (step is not None and abs(each * own - step) > 1e-9) or inner.sum() % each:
         raise RecordingError(
@@ -203,8 +208,11 @@ def _bins(
             "ra.spectrogram(x) first, or x**2 with its units"
         )
     first, last = (-40.0, 220.0) if sound else (-220.0, 40.0)
+    for name, value in (("step", step), ("low", low), ("high", high)):
+        if value is not None and not (_is_number(value) and math.isfinite(value)):
+            raise RecordingError(f"{name}={value!r} was given; a number of dB was expected")
     first, last = first if low is None else float(low), last if high is None else float(high)
-    if not _is_number(step) or not step > 0:
+    if not step > 0:
         raise RecordingError(f"step={step!r} was given; a number of dB above 0 was expected")
     count = (last - first) / step
     if not 1 <= round(count) <= MOST_BINS or abs(count - round(count)) > 1e-6:
@@ -213,6 +221,11 @@ def _bins(
             f"{MOST_BINS:,}, was expected: change step=, low= or high="
         )
     return Bins(first, float(step), round(count), one), shown
+
+
+def _said(bins: Bins) -> dict[str, float]:
+    """The bins as attributes: results of other bins are other results."""
+    return {"step": bins.step, "low": bins.low, "high": round(bins.low + bins.count * bins.step, 9)}
 
 
 def _is_number(value: Any) -> bool:

@@ -58,24 +58,28 @@ class CompiledSpectra:
     two_sided: bool
     detrend: Any = False
 
-    def ready(self, work: Work, channels: int, windows: int) -> Callable[[np.ndarray, int, np.ndarray], None]:
+    def straight(self, work: Work, channels: int, windows: int) -> Callable[[np.ndarray, int, np.ndarray], None]:
         """Samples (channels, n), from window number `first` on -> out (windows, ..., frequency)."""
         from .. import compiled
 
         name = f"{'powers' if self.power else 'amplitudes'}{'_two_sided' if self.two_sided else ''}"
         kernel, hop, detrend = getattr(compiled, name), work.windows.hop, _DETREND[self.detrend]
-        frames = np.zeros((work.batch((), windows * channels), self.nfft), work.frames)
+        rows = work.batch((), windows * channels)
+        if self.two_sided:
+            rows = -(-rows // compiled.GROUP) * compiled.GROUP
+        frames = np.zeros((rows, self.nfft), work.frames)
         bins = work.shape[-1] if self.power or self.two_sided else 0  # one-sided spectra are made in their place
         spectra = np.empty((len(frames), bins), np.result_type(work.frames, np.complex64))
         real = frames.real.dtype
         factors = np.array(work.factors, real)
         taper = work.tapering()
-        taper = np.ones(work.windows.length, real) if taper is None else taper.astype(real, copy=False)
+        taper = np.ones(work.windows.length, real) if taper is None else taper.astype(real)  # one that may be written
 
         def make(samples: np.ndarray, first: int, out: np.ndarray) -> None:
-            native = samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
-            rows = out.reshape(len(out), channels, -1)
-            if rows.size:
-                kernel(native, first, hop, factors, detrend, taper, rows, frames, spectra)
+            if not out.size:
+                return
+            if not samples.dtype.isnative or samples.dtype.char in "egG":  # Numba has no half and no long double
+                samples = samples.astype(work.frames)
+            kernel(samples, first, hop, factors, detrend, taper, out.reshape(len(out), channels, -1), frames, spectra)
 
         return make

@@ -157,7 +157,8 @@ class _Compiled:
     def __call__(self, rows: np.ndarray) -> None:
         if self.counts is None:
             self.counts = _no_counts(self.bins, self.shape)
-        values = np.ascontiguousarray(rows.reshape(len(rows), -1), np.float32).view(np.uint32)
+        with np.errstate(over="ignore"):
+            values = np.ascontiguousarray(rows.reshape(len(rows), -1), np.float32).view(np.uint32)
         self.count(values, np.uint32(SHIFT), self.table, self.counts)
 
     def take(self) -> np.ndarray:
@@ -170,6 +171,8 @@ def order_levels(counts: np.ndarray, levels: np.ndarray, quantiles: Sequence[flo
 
     NumPy's linear rule: quantile q lies at place q (N - 1) of the N values in order, and between two places in between.
     """
+    if counts.dtype.kind == "f":  # rows that were filled with NaN have no counts
+        counts = np.nan_to_num(counts, posinf=0, neginf=0).astype(np.int64)
     used = np.flatnonzero(counts.any(axis=tuple(range(counts.ndim - 1))))
     low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
     below = np.cumsum(counts[..., low:high].reshape(-1, high - low), axis=-1, dtype=np.int64)

@@ -63,6 +63,8 @@ def average(
             f"levels in {x.attrs['units']} were given; a mean of decibels is the level of nothing: average the power, "
             "then ra.to_decibel"
         )
+    if dtype is not None and np.dtype(dtype).kind not in "fc":
+        raise RecordingError(f"dtype={dtype!r} was given; means are floats: 'float32' or 'float64' was expected")
     given = "" if dtype is None else f" in {np.dtype(dtype)}"
     if dtype is None:
         dtype = x.dtype if x.dtype.kind in "fc" else np.float32 if x.dtype.itemsize <= 2 else np.float64

@@ -15,7 +15,7 @@ from ..cells import Cells, everything, parse_every, wall_clock
 from ..clock import SampleClock
 from ..errors import RecordingError
 from ..lift import lift_reduce, lift_windows
-from ..merging import Mean, Median
+from ..merging import Mean, Median, wide
 from ..recordings import check_recording, clock, describe
 from ..windows import Windows
 from ..work import Taper
@@ -58,20 +58,16 @@ def complex_spectra(batch: np.ndarray, out: np.ndarray, *, nfft: int) -> None:
 
 def remove_mean(frames: np.ndarray) -> None:
     """Each frame less its mean, in place."""
-    frames -= frames.mean(axis=-1, keepdims=True, dtype=_wide(frames)).astype(frames.dtype)
+    frames -= frames.mean(axis=-1, keepdims=True, dtype=wide(frames.dtype)).astype(frames.dtype)
 
 
 def remove_line(frames: np.ndarray) -> None:
     """Each frame less its least-squares line, in place."""
     length = frames.shape[-1]
     ramp = np.arange(length) - (length - 1) / 2
-    slope = (frames * ramp).sum(axis=-1, keepdims=True, dtype=_wide(frames)) / max(1.0, float((ramp * ramp).sum()))
+    slope = (frames * ramp).sum(axis=-1, keepdims=True, dtype=wide(frames.dtype)) / max(1.0, float((ramp * ramp).sum()))
     remove_mean(frames)
     frames -= (slope * ramp).astype(frames.dtype)
-
-
-def _wide(frames: np.ndarray) -> Any:
-    return np.complex128 if frames.dtype.kind == "c" else np.float64
 
 
 _PREPARE = {False: None, None: None, "constant": remove_mean, "linear": remove_line}
@@ -207,7 +203,7 @@ def _check_fits(x: xr.DataArray, windows: Windows) -> SampleClock:
 def _prepare(detrend: Any) -> Any:
     if isinstance(detrend, np.bool_):
         detrend = bool(detrend)
-    if detrend is True or detrend not in _PREPARE:
+    if detrend is True or not isinstance(detrend, str | bool | None) or detrend not in _PREPARE:
         raise RecordingError(f"detrend={detrend!r} was given; False, 'constant' or 'linear' was expected")
     return _PREPARE[detrend]
 

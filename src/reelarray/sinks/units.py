@@ -158,8 +158,10 @@ def _through_client(client: Any, writes: da.Array, blocks: Sequence[Index], done
             ready += completed
             in_flight -= len(completed)
             if not in_flight or time.monotonic() - noted > NOTED_EVERY:
-                for future, written in zip(ready, client.gather(ready), strict=True):
-                    done(future.key[1:], int(written.item()))
+                written = [future for future in ready if future.status == "finished"]
+                for future, size in zip(written, client.gather(written), strict=True):
+                    done(future.key[1:], int(size.item()))
+                client.gather([future for future in ready if future.status != "finished"])  # raises what went wrong
                 ready, noted = [], time.monotonic()
     finally:
         running.clear()

@@ -180,3 +180,16 @@ def test_a_written_file_follows_the_umask_without_changing_it(tmp_path, monkeypa
         os.umask(before)
     assert (tmp_path / "new" / "x.json").stat().st_mode & 0o777 == 0o640
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.json"]
+
+
+def test_files_that_are_gone_count_no_more(folder, tmp_path):
+    """The rate of a file decides how near others have to be: not that of a file of yesterday."""
+    slow = folder / "low_20220925_223459.wav"
+    write_wav(slow, 20, rate=10)
+    before = scan(folder, cache=tmp_path / "cache")
+    slow.unlink()
+    after = scan(folder, cache=tmp_path / "cache")
+    fresh = scan(folder, cache=False)
+    assert before.attrs["tolerance"] != fresh.attrs["tolerance"] or before["anomaly"].any()
+    pd.testing.assert_frame_equal(after, fresh)
+    assert after.attrs["tolerance"] == fresh.attrs["tolerance"]

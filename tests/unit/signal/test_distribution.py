@@ -195,3 +195,33 @@ def test_what_has_no_levels_is_told():
     wide = ra.recording(np.zeros((2, 40_000), np.float32), rate=1, units="V2")
     with pytest.raises(RecordingError, match="GiB in memory"):
         ra.level_distribution(wide, step=0.01)
+
+
+def test_quantiles_of_other_bins_do_not_complete_a_store(tmp_path):
+    x = powers().chunk(time=500)
+    ra.write_zarr(ra.level_quantiles(x, every="10s", block=1), tmp_path / "q.zarr")
+    for other in ({"step": 10}, {"low": 0, "high": 100}):
+        with pytest.raises(OSError, match=r"step|low"):
+            ra.write_zarr(ra.level_quantiles(x, every="10s", block=1, **other), tmp_path / "q.zarr")
+    counted = ra.level_quantiles(ra.level_distribution(x, low=0, high=100))
+    assert (counted.attrs["low"], counted.attrs["high"], counted.attrs["step"]) == (0, 100, 0.1)
+
+
+def test_filled_rows_of_a_distribution_have_no_quantiles_and_leave_others_theirs():
+    x = xr.concat([powers(300), powers(300).assign_coords(time=powers(300)["time"] + np.timedelta64(9, "s"))], "time")
+    x = ra.recording(x.values, rate=100, start="2024-01-01", units="Pa2 Hz-1")
+    own = ra.level_distribution(x, every="1s").astype(float)
+    filled = own.copy(data=np.where(np.arange(len(own))[:, None, None] == 2, np.nan, own.values))
+    with_gap, without = ra.level_quantiles(filled).values, ra.level_quantiles(own).values
+    assert np.isnan(with_gap[2]).all()
+    np.testing.assert_array_equal(np.delete(with_gap, 2, axis=0), np.delete(without, 2, axis=0))
+
+
+def test_a_quantile_between_silence_and_a_level_is_silence():
+    x = ra.recording([0.0, 0.0, 1.0, 1.0], rate=1, units="V2")
+    assert ra.level_quantiles(x, (0.25, 0.5, 0.75)).values.tolist()[:2] == [-np.inf, -np.inf]
+
+
+def test_levels_cut_into_chunks_are_told():
+    with pytest.raises(RecordingError, match=r"level=-1"):
+        ra.level_quantiles(ra.level_distribution(powers()).chunk(level=100))

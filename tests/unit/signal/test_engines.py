@@ -132,7 +132,7 @@ from reelarray.windows import Windows
 from reelarray.work import Work
 work = Work(CompiledSpectra(8, True, False), Windows(8, 4), (5,), "float32", "float32")
 try:
-    work.kernel.ready(work, 1, 3)
+    work.kernel.straight(work, 1, 3)
 except MissingPackage as error:
     print(error)
 """
@@ -146,3 +146,27 @@ def test_spectra_of_another_engine_do_not_complete_a_store(tmp_path):
     ra.write_zarr(ra.spectrogram(x, nfft=64, engine="scipy"), tmp_path / "s.zarr")
     with pytest.raises(OSError, match=r"engine: 'scipy' there, 'numba' now.*with engine='scipy'.*ENGINE=scipy"):
         ra.write_zarr(ra.spectrogram(x, nfft=64, engine="numba"), tmp_path / "s.zarr")
+
+
+@pytest.mark.parametrize("engine", ["scipy", "numba"])
+@pytest.mark.parametrize("dtype", ["int16", "complex64", "complex128"])
+@pytest.mark.parametrize("nfft", [320, 512, 1024, 4096])
+@pytest.mark.parametrize("function", ["spectrogram", "stft"])
+def test_any_number_of_frames_at_once_gives_the_same_bits(function, nfft, dtype, engine):
+    """FFT libraries may treat frames that fill no vector otherwise: at lengths that other tests do not reach."""
+    x = of(dtype, (20 * nfft,))
+    whole = FUNCTIONS[function](x, nfft=nfft, engine=engine).values
+    for chunk in (nfft // 2 + 1, 777, 5 * nfft):
+        cut = FUNCTIONS[function](x.chunk(time=chunk), nfft=nfft, engine=engine)
+        assert cut.values.tobytes() == whole.tobytes()
+    one = np.concatenate(
+        [FUNCTIONS[function](x[a : a + nfft], nfft=nfft, engine=engine).values for a in (0, nfft // 2)]
+    )
+    assert one.tobytes() == whole[:2].tobytes()
+
+
+def test_samples_without_channels_and_of_odd_precision():
+    none = ra.recording(samples("int16", (1000, 0)), rate=1000, units="V")
+    assert ra.spectrogram(none, nfft=64, engine="numba").shape == ra.spectrogram(none, nfft=64, engine="scipy").shape
+    for dtype in ("float16", "longdouble"):
+        agree("spectrogram", of(dtype, (1000,)), nfft=64)
