@@ -91,6 +91,6 @@ def block_rows(work: Work, plan: WindowPlan, ranges: Any, trailing: tuple[int, .
         cells = len(ranges[0])
         each = plan.size * work.windows.hop * values // max(1, cells)
         rows = max(CELL_BLOCK // max(1, each), min(LONG_BLOCK // max(1, each), cells // MANY_BLOCKS))
-        rows = min(rows, -(-cells // 16))  # some blocks for every worker, even of a short recording
+        rows = min(rows, -(-cells // 32))  # some blocks for every worker, even of a short recording
     rows = min(max(1, rows), max(1, LARGEST_BLOCK // max(1, work.row_bytes(trailing))))
     return 1 << (int(rows).bit_length() - 1)

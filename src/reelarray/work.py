@@ -86,6 +86,8 @@ class Work:
         frame = max(1, self.windows.length * np.dtype(self.frames).itemsize)
         fewest = next((frames for frames, most in TOGETHER if frames * frame <= most), 1)
         large = (COMPILED_BATCH if self.compiled else BATCH) // (frame * channels)
+        if large > 8:
+            large -= large % 8  # those left over would be transformed one by one
         return max(1, min(windows, max(-(-fewest // channels), large)))
 
 
