@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for table in first:
         show(table)
     tables = [*first, *tables]
-    command = " ".join(["python -m benchmarks", *given.names, *["--quick"] * given.quick])
+    options = [*["--quick"] * given.quick, *([f"--repeats {given.repeats}"] if given.repeats else [])]
+    command = " ".join(["python -m benchmarks", *given.names, *options])
     if given.json:
         given.json.write_text(report.as_json(tables, about, settings, command))
     if given.write_readme:

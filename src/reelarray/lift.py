@@ -29,7 +29,7 @@ from .recordings import clock as clock_of
 from .recordings import label
 from .table import SourceTable
 from .windows import Run, WindowPlan, Windows, even_blocks, leaves
-from .work import Kernel, Read, StraightKernel, Taper, Work, cells_block, hops_block, windows_block
+from .work import Kernel, Read, StraightKernel, Taper, Work, cells_block, hops_block, keep_memory, windows_block
 
 LARGEST_STATE = 2**31  # bytes of what one cell keeps while it is gathered
 
@@ -240,6 +240,7 @@ def _labelled(
 
 
 def _block(work: Work, read: Read, runs: Sequence[Run], counts: Sequence[int], trailing: tuple[int, ...]) -> np.ndarray:
+    keep_memory()
     if work.hops:
         return hops_block(work, read, runs, counts, trailing)
     if work.merge is None:

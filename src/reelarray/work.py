@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -89,6 +90,17 @@ class Work:
         if large > 8:
             large -= large % 8  # those left over would be transformed one by one
         return max(1, min(windows, max(-(-fewest // channels), large)))
+
+
+@lru_cache(maxsize=1)
+def keep_memory() -> None:
+    """Have the C library keep what tasks free, for the next task, instead of giving it back to the system.
+
+    glibc does so up to the size of the largest piece that it has seen freed, and gives back anything larger at once;
+    pages that come back are cleared first, which takes a fifth of the time of a task. (Dask's nannies switch that off:
+    see docs/performance.md.) No page of this piece is ever touched.
+    """
+    np.empty(31 * 2**20, np.uint8)  # the largest that it learns from is 32 MiB
 
 
 def _portions(
