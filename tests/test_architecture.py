@@ -30,6 +30,7 @@ ORDER = [
     ["opening"],
     ["engine", "testing"],
     ["plan", "groups", "gaps"],
+    ["layers"],
     ["lift"],
     ["signal"],
     ["sinks"],
@@ -39,7 +40,7 @@ ORDER = [
 ]
 LAZY = {"__init__", "accessor"}  # these find public functions by name when they are asked for
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-DASK = {"ahead", "graph", "lift", "groups", "gaps", "sinks", "timeindex"}  # timeindex: its token only
+DASK = {"ahead", "graph", "layers", "groups", "gaps", "sinks", "timeindex"}  # timeindex: its token only
 
 
 def module_of(path: Path) -> str:

@@ -102,6 +102,11 @@ def wall_clock(windows: SampleClock, every: int, min_fraction: float = 0.0) -> C
     return Cells(begin[keep], end[keep], clock, effort[keep])
 
 
+def by_span(windows: SampleClock, every: Any, min_fraction: float = 0.0) -> Cells:
+    """Windows by the wall clock, for a span such as "60s"; all of them as one cell for None."""
+    return everything(windows) if every is None else wall_clock(windows, parse_every(every), min_fraction)
+
+
 def everything(windows: SampleClock) -> Cells:
     """All windows as one cell, labelled at the first sample."""
     if not windows.size:

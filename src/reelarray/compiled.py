@@ -24,7 +24,6 @@ except ImportError as error:
 _compile: Any = njit(nogil=True, cache=True, error_model="numpy")
 _inside: Any = njit(nogil=True, cache=True, error_model="numpy", inline="never")
 
-
 GROUP = 16  # complex frames that the FFT takes at once, at most; fewer it rounds otherwise at some lengths
 
 
@@ -88,6 +87,14 @@ def _remove_line(frame, length):  # type: ignore[no-untyped-def]
         frame[i] -= slope * (i - middle)
 
 
+@_inside
+def _squares(spectrum, row):  # type: ignore[no-untyped-def]
+    """Spectrum (n,) -> row (n,): re^2 + im^2."""
+    for i in range(row.shape[0]):
+        real, imaginary = spectrum[i].real, spectrum[i].imag
+        row[i] = real * real + imaginary * imaginary
+
+
 @_compile
 def powers(samples, first, hop, factors, detrend, taper, out, frames, spectra):  # type: ignore[no-untyped-def]
     """Samples (channels, n), real -> out (windows, channels, frequency): one-sided power of doubled input."""
@@ -99,10 +106,8 @@ def powers(samples, first, hop, factors, detrend, taper, out, frames, spectra): 
         _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count])
         r2c(frames[:count], spectra[:count], axes, True, 1.0, 1)
         for k in range(count):
-            row, spectrum = flat[begin + k], spectra[k]
-            for i in range(bins):
-                real, imaginary = spectrum[i].real, spectrum[i].imag
-                row[i] = real * real + imaginary * imaginary
+            row = flat[begin + k]
+            _squares(spectra[k], row)
             row[0] *= half
             if even:
                 row[bins - 1] *= half
@@ -118,14 +123,8 @@ def powers_two_sided(samples, first, hop, factors, detrend, taper, out, frames, 
         _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count])
         c2c(frames[: _whole(count)], spectra[: _whole(count)], axes, True, 1.0, 1)
         for k in range(count):
-            low, high, spectrum = flat[begin + k, shift:], flat[begin + k, :shift], spectra[k]
-            for i in range(bins - shift):
-                real, imaginary = spectrum[i].real, spectrum[i].imag
-                low[i] = real * real + imaginary * imaginary
-            rest = spectrum[bins - shift :]
-            for i in range(shift):
-                real, imaginary = rest[i].real, rest[i].imag
-                high[i] = real * real + imaginary * imaginary
+            _squares(spectra[k, : bins - shift], flat[begin + k, shift:])
+            _squares(spectra[k, bins - shift :], flat[begin + k, :shift])
 
 
 @_compile

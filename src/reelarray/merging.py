@@ -143,21 +143,13 @@ class Sums:
         return state.reshape(self.shape)
 
 
-class CompiledSums:
+class CompiledSums(Sums):
     """The same sums, to the bit, without a copy of the rows."""
 
-    def __init__(self, shape: Shape, dtype: np.dtype) -> None:
+    def __call__(self, rows: np.ndarray) -> None:
         from . import compiled
 
-        self.add, self.shape = compiled.add_rows, shape
-        self.total = np.zeros(int(np.prod(shape, dtype=np.int64)), dtype)
-
-    def __call__(self, rows: np.ndarray) -> None:
-        self.add(rows.reshape(len(rows), -1), self.total)
-
-    def take(self) -> np.ndarray:
-        state, self.total = self.total, np.zeros_like(self.total)
-        return state.reshape(self.shape)
+        compiled.add_rows(rows.reshape(len(rows), -1), self.total)
 
 
 # ---- medians ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.io import wavfile
 
 import reelarray as ra
-from reelarray import graph, lift, merging, work
+from reelarray import graph, layers, merging, work
 from reelarray.errors import RecordingError
 from reelarray.signal.engines import VARIABLE
 
@@ -169,11 +169,11 @@ def test_a_cluster_gives_the_same_bits(files, memory):
 @pytest.mark.parametrize("every", ["900ms", "2s", "10s"])
 def test_cells_of_many_tasks_are_those_of_one(files, memory, leaf, task, fan, every, monkeypatch):
     """Cells that are too long for one task, with such tasks made small."""
-    for module in (lift, merging):
+    for module in (layers, merging):
         monkeypatch.setattr(module, "FAN", fan)
-    for module in (lift, work):  # both hold it
+    for module in (layers, work):  # both hold it
         monkeypatch.setattr(module, "LEAF", leaf)
-    monkeypatch.setattr(lift, "CELL_BLOCK", task)
+    monkeypatch.setattr(layers, "CELL_BLOCK", task)
     for function in (
         lambda x: ra.average(x, every=every),
         lambda x: ra.power_spectrum(x, nfft=16, hop=4, every=every),

@@ -309,3 +309,13 @@ def test_work_for_a_file_does_not_grow_with_their_number():
     few, many = calls(1000), calls(4000)
     assert many < 4.2 * few
     assert (many - few) / 3000 < 30, "calls for each file"
+
+
+def test_minutes_of_a_year_are_blocks_of_hours_and_those_of_an_hour_of_minutes():
+    """Tasks of seconds, and files that are worth opening, where there are very many; work for all threads elsewhere."""
+    rate = 48_000
+    year = ra.open_recordings(synthetic(FILES, rate=rate, frames=3600 * rate))
+    minutes = ra.power_spectrum(year, nfft=1024, every="60s")
+    assert 1000 < minutes.data.npartitions < 4000
+    hour = ra.power_spectrum(year[: 3600 * rate], nfft=1024, every="60s")
+    assert 16 <= hour.data.npartitions <= 60

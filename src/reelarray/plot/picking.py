@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..lift import from_sources, windows_of_files
+from ..layers import from_sources, windows_of_files
 from ..merging import Mean
 from ..plan import Plan, TablePart
 from ..table import MEBI

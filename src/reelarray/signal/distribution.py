@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..cells import everything, parse_every, wall_clock
+from ..cells import by_span
 from ..decibels import Scale, is_decibel, is_power
 from ..errors import RecordingError
 from ..lift import lift_reduce
 from ..recordings import check_recording, clock, describe
 from .levelbins import MOST_BINS, Bins, Counts, order_levels
-from .reduce import averaging, with_cells
+from .reduce import averaging, of_cells
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 STEP = 0.1  # dB
@@ -239,8 +239,6 @@ def _level(bins: Bins, units: str) -> xr.Variable:
 def _reduced(
     x: xr.DataArray, merge: Counts, new: dict[str, Any], every: Any, min_fraction: float, block: int | None, name: str
 ) -> xr.DataArray:
-    own = clock(x)
-    cells = everything(own) if every is None else wall_clock(own, parse_every(every), min_fraction)
+    cells = by_span(clock(x), every, min_fraction)
     out = lift_reduce(None, x, None, merge, cells, dtype=x.dtype, merged_dims=new, block=block, name=name)
-    out = with_cells(out.rename(name), cells, averaging(name.replace("_", " "), every, min_fraction))
-    return out if every is not None else out.isel(time=0).drop_vars("time", errors="ignore")
+    return of_cells(out.rename(name), cells, every, averaging(name.replace("_", " "), every, min_fraction))

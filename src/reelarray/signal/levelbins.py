@@ -108,19 +108,31 @@ class Counts:
         return order_levels(counts, self.bins.centres(), self.quantiles) if self.quantiles else counts
 
 
-def _no_counts(bins: Bins, shape: Shape) -> np.ndarray:
-    """(places, codes): those of a leaf fit 32 bits."""
-    return np.zeros((int(np.prod(shape, dtype=np.int64)), bins.count + 3), np.int32)
-
-
-class _Counting:
-    """Counts codes, many rows at once: each place in a row has a table of its own, found once for all of them."""
-
-    ROWS = 4096
+class _Tables:
+    """A table of counts for each place in a row: (places, codes). Those of a leaf fit 32 bits."""
 
     def __init__(self, bins: Bins, shape: Shape) -> None:
         self.bins, self.shape = bins, shape
         self.counts: np.ndarray | None = None
+
+    def tables(self) -> np.ndarray:
+        if self.counts is None:
+            places = int(np.prod(self.shape, dtype=np.int64))
+            self.counts = np.zeros((places, self.bins.count + 3), np.int32)
+        return self.counts
+
+    def take(self) -> np.ndarray:
+        counts, self.counts = self.tables(), None
+        return counts.reshape(*self.shape, -1)
+
+
+class _Counting(_Tables):
+    """Counts codes, those of many rows of one place at once."""
+
+    ROWS = 4096
+
+    def __init__(self, bins: Bins, shape: Shape) -> None:
+        super().__init__(bins, shape)
         self.kept: list[np.ndarray] = []
         self.rows = 0
 
@@ -132,38 +144,25 @@ class _Counting:
 
     def _count(self) -> None:
         codes = np.ascontiguousarray(np.concatenate(self.kept).T)
-        if self.counts is None:
-            self.counts = _no_counts(self.bins, self.shape)
-        for counts, each in zip(self.counts, codes, strict=True):
+        for counts, each in zip(self.tables(), codes, strict=True):
             counts += np.bincount(each, minlength=len(counts)).astype(np.int32)
         self.kept, self.rows = [], 0
 
     def take(self) -> np.ndarray:
         if self.kept:
             self._count()
-        counts, self.counts = self.counts, None
-        return (_no_counts(self.bins, self.shape) if counts is None else counts).reshape(*self.shape, -1)
+        return super().take()
 
 
-class _Compiled:
+class _Compiled(_Tables):
     """The same counts by a compiled loop."""
 
-    def __init__(self, bins: Bins, shape: Shape) -> None:
+    def __call__(self, rows: np.ndarray) -> None:
         from .. import compiled
 
-        self.count, self.table, self.bins, self.shape = compiled.count_codes, code_table(bins), bins, shape
-        self.counts: np.ndarray | None = None
-
-    def __call__(self, rows: np.ndarray) -> None:
-        if self.counts is None:
-            self.counts = _no_counts(self.bins, self.shape)
         with np.errstate(over="ignore"):
             values = np.ascontiguousarray(rows.reshape(len(rows), -1), np.float32).view(np.uint32)
-        self.count(values, np.uint32(SHIFT), self.table, self.counts)
-
-    def take(self) -> np.ndarray:
-        counts, self.counts = self.counts, None
-        return (_no_counts(self.bins, self.shape) if counts is None else counts).reshape(*self.shape, -1)
+        compiled.count_codes(values, np.uint32(SHIFT), code_table(self.bins), self.tables())
 
 
 def order_levels(counts: np.ndarray, levels: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:

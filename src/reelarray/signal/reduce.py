@@ -126,6 +126,12 @@ def with_cells(x: xr.DataArray, cells: Cells, step: str, *, count: np.ndarray | 
     return describe(out, average=after(x, "average", step))
 
 
+def of_cells(x: xr.DataArray, cells: Cells, every: Any, step: str) -> xr.DataArray:
+    """Rows of a result as the cells of `cells.by_span`: without `time` where everything is one cell."""
+    out = with_cells(x, cells, step)
+    return out if every is not None else out.isel(time=0).drop_vars("time", errors="ignore")
+
+
 def after(x: xr.DataArray, name: str, step: str) -> str:
     """The attribute `name` with one more step: what was done before, then this."""
     before = x.attrs.get(name)

@@ -1,0 +1,134 @@
+"""One object from which an FFT's frequencies, taper and scale come, so that they cannot disagree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy import fft
+
+from ..errors import RecordingError
+from ..recordings import clock
+from ..windows import Windows
+from ..work import Taper
+from .engines import Engine
+
+SENT = 2**18  # bytes of a window in float64 that go with each task: less than to import scipy.signal on a worker
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """An FFT's settings: frequencies, taper and scale all come from here, so that they cannot disagree."""
+
+    nfft: int
+    hop: int
+    window: Any
+    window_length: int
+    rate: float
+    two_sided: bool
+    center: float
+    units: str
+
+    @classmethod
+    def of(cls, x: xr.DataArray, nfft: int, hop: int | None, window: Any, window_length: int | None) -> Spectrum:
+        """Settings for a recording, checked; `hop` is half a window unless given."""
+        nfft = _whole("nfft", nfft)
+        length = nfft if window_length is None else _whole("window_length", window_length)
+        if length > nfft:
+            raise RecordingError(f"window_length={length} is longer than nfft={nfft}: pass nfft={length} or more")
+        if not isinstance(window, str | tuple) and np.ndim(window) == 1 and len(window) != length:
+            raise RecordingError(f"a window of {len(window)} values was given; {length} were expected (window_length=)")
+        hop = max(1, length // 2) if hop is None else _whole("hop", hop)
+        center = float(x.coords["center_frequency"]) if "center_frequency" in x.coords else 0.0
+        kind, units = x.dtype.kind == "c", str(x.attrs.get("units", "1"))
+        return cls(nfft, hop, window, length, float(clock(x).row_rate), kind, center, units)
+
+    @property
+    def windows(self) -> Windows:
+        return Windows(self.window_length, self.hop)
+
+    def taper(self) -> np.ndarray:
+        """The window (window_length,) in float64, periodic."""
+        if not isinstance(self.window, str | tuple) and np.ndim(self.window) == 1:
+            return np.asarray(self.window, np.float64)
+        from scipy.signal import get_window
+
+        try:
+            return get_window(self.window, self.window_length)
+        except (ValueError, TypeError) as error:
+            raise RecordingError(
+                f"window={self.window!r} is not a window of scipy.signal.get_window ({error}); e.g. 'hann', 'hamming', "
+                "('kaiser', 14), or an array of window_length values"
+            ) from None
+
+    def frequencies(self) -> np.ndarray:
+        """Hz, ascending: from 0 for real samples, around `center_frequency` for complex ones."""
+        if self.two_sided:
+            return fft.fftshift(fft.fftfreq(self.nfft, 1 / self.rate)) + self.center
+        return fft.rfftfreq(self.nfft, 1 / self.rate)
+
+    def scaled_taper(self, scaling: str | None, real: np.dtype, *, power: bool) -> Taper:
+        """The taper times what makes squared spectra powers (Heinzel et al. 2002), or spectra amplitudes.
+
+        Scaled before the FFT, not after: that costs nothing. Powers of real samples come out doubled, for the one-sided
+        spectrum; the kernel halves the bins that have no mirror image.
+        """
+        taper = self.taper()
+        scales = {"density": self.rate * np.sum(taper**2), "spectrum": np.sum(taper) ** 2, None: 1.0}
+        if scaling not in scales or (power and scaling is None):
+            raise RecordingError(f"scaling={scaling!r} was given; 'density' or 'spectrum' was expected")
+        scale = float(np.sqrt((2 if power and not self.two_sided else 1) / scales[scaling]))
+        made = NamedTaper(self.window, self.window_length, scale, str(real))
+        return made if taper.nbytes > SENT and self.named else (taper * scale).astype(real)
+
+    @property
+    def named(self) -> bool:
+        """Whether the window is one of SciPy's, and not given by its values."""
+        parts = self.window if isinstance(self.window, tuple) else (self.window,)
+        return all(isinstance(part, str | int | float) for part in parts)
+
+    def coordinate(self) -> xr.Variable:
+        attrs = {"units": "Hz", "long_name": "frequency"}
+        return xr.Variable(("frequency",), self.frequencies(), attrs)
+
+    def attrs(self, scaling: str | None, detrend: Any, real: np.dtype, engine: Engine) -> dict[str, Any]:
+        """The parameters, as attributes of the result; a window that has no name is told by a hash of its values."""
+        if self.named:
+            name = str(self.window)
+        else:
+            name = f"given sha256:{sha256(self.taper().astype('<f8').tobytes()).hexdigest()[:12]}"
+        settings = {"nfft": self.nfft, "hop": self.hop, "window": name, "window_length": self.window_length}
+        how = {"detrend": str(detrend or "none"), "precision": str(real), "engine": engine}
+        return {**settings, "scaling": scaling or "none", **how}
+
+
+@dataclass(frozen=True)
+class NamedTaper:
+    """A scaled window that is made where it is needed: that of 2^20 samples would add 4 MiB to every task."""
+
+    window: Any
+    length: int
+    scale: float
+    dtype: str
+
+    def __call__(self) -> np.ndarray:
+        return _made_taper(self)
+
+
+@lru_cache(maxsize=4)
+def _made_taper(taper: NamedTaper) -> np.ndarray:
+    from scipy.signal import get_window
+
+    values = (get_window(taper.window, taper.length) * taper.scale).astype(taper.dtype)
+    values.setflags(write=False)
+    return values
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise RecordingError(f"{name}={value!r}: a whole number of samples, 1 or more, was expected")
+    return int(value)
