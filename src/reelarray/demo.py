@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .cli import LEFT_OUT, OK
+from .cli.codes import LEFT_OUT, OK
 from .errors import RecordingError
 
 RATE = 24_000  # Hz

@@ -15,8 +15,8 @@ import pytest
 import xarray as xr
 
 import reelarray as ra
-from reelarray import commands
 from reelarray.cli import main
+from reelarray.commands import files as commands
 from reelarray.sinks.journal import hold
 
 RATE = 8000

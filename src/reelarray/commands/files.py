@@ -1,4 +1,4 @@
-"""What the subcommands of `reel` do: arguments in, public functions called, a summary printed, an exit code out."""
+"""What the subcommands on files do: scan, info, spectrogram, demo."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from . import catalog as catalogs
-from .choosing import choose_files
-from .cli import LEFT_OUT, OK, InputLost, Unwritable
-from .errors import FormatError, MissingPackage, RecordingError, TruncatedFile
-from .opening import open_recordings
-from .progress import Progress
-from .recordings import clock
-from .sinks.access import check_access, give_access, umask
-from .sinks.atomic import writing
-from .sinks.journal import OutputExists, OutputHeld
+from .. import catalog as catalogs
+from ..choosing import choose_files
+from ..cli.codes import LEFT_OUT, OK, InputLost, Unwritable
+from ..errors import FormatError, MissingPackage, RecordingError, TruncatedFile
+from ..opening import open_recordings
+from ..progress import Progress
+from ..recordings import clock
+from ..sinks.access import check_access, give_access, umask
+from ..sinks.atomic import writing
+from ..sinks.journal import OutputExists, OutputHeld
 
 # What a disk or its owner says to a writer; other errors come from names that cannot be.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
@@ -138,7 +138,7 @@ def _metadata(table: pd.DataFrame, arguments: argparse.Namespace) -> Any:
 
 def info(arguments: argparse.Namespace) -> int:
     """`reel info FILE`: the header of one file."""
-    from .formats import probe
+    from ..formats import probe
 
     header = probe(arguments.file, arguments.format)
     seconds = float(header.frames / header.rate)
@@ -203,7 +203,7 @@ def spectrogram(arguments: argparse.Namespace) -> int:
             with output(arguments.output, inputs):
                 spectra = _write(spectra, arguments)
         if arguments.png is not None:
-            from .plot import save_spectrogram
+            from ..plot import save_spectrogram
 
             limits = {"vmin": arguments.vmin, "vmax": arguments.vmax}
             with output(arguments.png, inputs):
@@ -248,7 +248,7 @@ def _calibration(arguments: argparse.Namespace) -> dict[str, Any]:
     """Calibration of a file, with what the options say instead."""
     found: dict[str, Any] = {}
     if arguments.calibration is not None:
-        from .calibration import read_calibration
+        from ..calibration import read_calibration
 
         found = read_calibration(arguments.calibration).settings()
     for name in ("sensitivity", "gain_db", "peak_voltage", "end_to_end"):
@@ -258,7 +258,7 @@ def _calibration(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _spectra(x: xr.DataArray, arguments: argparse.Namespace) -> xr.DataArray:
-    from .signal import spectra
+    from ..signal import spectra
 
     names = ("nfft", "hop", "window", "window_length", "scaling", "dtype", "engine")
     options = {name: getattr(arguments, name) for name in names}
@@ -283,7 +283,7 @@ def _describe_input(x: xr.DataArray, files: int) -> str:
 
 def _write(spectra: xr.DataArray, arguments: argparse.Namespace) -> xr.DataArray:
     """Write the store; what the picture is drawn from then."""
-    from .sinks.zarr import open_zarr, write_zarr
+    from ..sinks.zarr import open_zarr, write_zarr
 
     progress = Progress("blocks")
     try:
@@ -302,7 +302,7 @@ def _write(spectra: xr.DataArray, arguments: argparse.Namespace) -> xr.DataArray
 
 def demo(arguments: argparse.Namespace) -> int:
     """`reel demo`: a small deployment made and worked on."""
-    from .demo import run
+    from ..demo import run
 
     with output(arguments.folder):
         return run(Path(arguments.folder))

@@ -1,0 +1,77 @@
+"""`reel`: the command line. Each subcommand is a few lines around public functions, in `commands/`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable, Sequence
+
+from .. import __version__
+from ..errors import ReelError
+from .codes import EXIT_CODES, OK, STOPPED, exit_code
+
+# Each adds its subcommands by `add(commands, **options)`; they name what they run by `set_defaults(run="module:name")`
+MODULES = ("files", "runs", "jobs", "clusters")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `reel` with arguments; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    if arguments.debug:
+        import logging
+
+        logging.basicConfig(level=logging.INFO)
+    try:
+        module, name = arguments.run.split(":")
+        return int(getattr(importlib.import_module(module), name)(arguments))
+    except KeyboardInterrupt:
+        if arguments.debug:
+            raise
+        print("reel: stopped; run the same command again to go on", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:
+        return OK  # the reader of our output has seen enough
+    except Exception as error:
+        if arguments.debug:
+            raise
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(f"reel: {in_options(text, vars(arguments)) if isinstance(error, ReelError) else text}", file=sys.stderr)
+        return exit_code(error)
+
+
+def in_options(text: str, names: Iterable[str]) -> str:
+    """A message of a function, with the keywords that are options here said as options.
+
+    >>> in_options("every='60' has no unit; pass overwrite=True, or another tolerance=", ["overwrite", "tolerance"])
+    '--average 60 has no unit; pass --overwrite, or another --tolerance'
+    """
+    options = {name: f"--{name.replace('_', '-')}" for name in names} | {"every": "--average"}
+
+    def said(found: re.Match[str]) -> str:
+        value = (found[2] or "").strip("'")
+        return options[found[1]] + ("" if value in ("", "True") else f" {value}")
+
+    return re.sub(rf"\b({'|'.join(map(re.escape, options))})=('[^']*'|[\w.-]*\w)?", said, text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of `reel`, with all subcommands."""
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(
+        prog="reel",
+        description="Long instrument recordings as one lazy array: scan folders, make spectra, draw them.",
+        epilog=EXIT_CODES,
+        formatter_class=raw,
+    )
+    top.add_argument("--version", action="version", version=f"reelarray {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the log, and the traceback of an error")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in MODULES:
+        if importlib.util.find_spec(f"{__name__}.{name}") is not None:
+            module = importlib.import_module(f"{__name__}.{name}")
+            module.add(commands, parents=[common], epilog=EXIT_CODES, formatter_class=raw)
+    return top
