@@ -33,14 +33,19 @@ ORDER = [
     ["layers"],
     ["lift"],
     ["signal"],
+    ["driving"],
     ["sinks"],
     ["plot"],
+    ["clusters"],
     ["progress"],
+    ["recipe"],
     ["commands", "cli", "demo"],
 ]
 LAZY = {"__init__", "accessor"}  # these find public functions by name when they are asked for
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-DASK = {"ahead", "graph", "layers", "groups", "gaps", "sinks", "timeindex"}  # timeindex: its token only
+DASK = {"ahead", "graph", "layers", "groups", "gaps", "driving", "sinks", "clusters", "recipe"} | {
+    "timeindex"  # its token only
+}
 
 
 def module_of(path: Path) -> str:

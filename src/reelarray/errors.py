@@ -7,11 +7,13 @@ __all__ = [
     "ChunkError",
     "ClockError",
     "FormatError",
+    "GaveUp",
     "MissingPackage",
     "RecipeError",
     "RecordingError",
     "ReelError",
     "TruncatedFile",
+    "Unwritable",
 ]
 
 
@@ -41,6 +43,14 @@ class RecipeError(ReelError, ValueError):
 
 class CalibrationError(ReelError, ValueError):
     """Calibration facts that are missing, contradictory or impossible."""
+
+
+class Unwritable(ReelError, OSError):
+    """An output cannot be written: no space, no permission, a disk that is gone. No fault of what is written."""
+
+
+class GaveUp(ReelError, RuntimeError):
+    """A run that would fail to the end was ended before: what is broken is common to all of it."""
 
 
 class MissingPackage(ReelError, ImportError):

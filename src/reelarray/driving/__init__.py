@@ -1,0 +1,9 @@
+"""Driving units of work to their end: a few in flight, each noted when it is done, what fails set aside."""
+
+from __future__ import annotations
+
+from .drive import drive
+from .policy import Done, Failure, Policy, Tasks, Unit
+from .stop import Stop
+
+__all__ = ["Done", "Failure", "Policy", "Stop", "Tasks", "Unit", "drive"]
