@@ -6,12 +6,14 @@ __all__ = [
     "CalibrationError",
     "ChunkError",
     "ClockError",
+    "ClusterError",
     "FormatError",
     "GaveUp",
     "MissingPackage",
     "RecipeError",
     "RecordingError",
     "ReelError",
+    "SettingError",
     "TruncatedFile",
     "Unwritable",
 ]
@@ -51,6 +53,31 @@ class Unwritable(ReelError, OSError):
 
 class GaveUp(ReelError, RuntimeError):
     """A run that would fail to the end was ended before: what is broken is common to all of it."""
+
+
+class SettingError(ReelError, ValueError):
+    """A setting of a cluster that is unknown, or cannot be what it is said to be."""
+
+
+class ClusterError(ReelError, RuntimeError):
+    """A batch queue refused, or a cluster cannot go on; the message has the queue's own words."""
+
+
+class WorkerJobsDied(ClusterError):
+    """Worker jobs end before a worker connects; the message has their states and the end of the newest log.
+
+    Parameters
+    ----------
+    message : what happened
+    states : of the jobs, by id
+    """
+
+    def __init__(self, message: str, states: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.states = states or {}
+
+    def __reduce__(self) -> tuple[type[WorkerJobsDied], tuple[str, dict[str, str]]]:
+        return type(self), (str(self), self.states)
 
 
 class MissingPackage(ReelError, ImportError):
