@@ -15,11 +15,17 @@ NEVER = ("unreadable", "no_frames")  # nothing of such a file can be used, whate
 
 
 def choose_files(
-    catalog: pd.DataFrame, *, rate: Any = None, channels: int | None = None, on_bad: OnBad = "raise"
+    catalog: pd.DataFrame,
+    *,
+    rate: Any = None,
+    channels: int | None = None,
+    on_bad: OnBad = "raise",
+    together: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of a catalog that `open_recordings` opens, and the others with a column `reason`.
 
-    Parameters and errors are those of `open_recordings`.
+    Parameters and errors are those of `open_recordings`; not `together`, each file is to be opened for itself, so that
+    they may differ and need no times.
     """
     readable = (catalog["samples"] > 0) & (catalog["format"] != "")
     reason = pd.Series([None] * len(catalog), catalog.index, object)
@@ -31,17 +37,19 @@ def choose_files(
             if not (readable & reason.isna()).any():
                 there = ", ".join(f"{v} ({n} files)" for v, n in catalog[column][readable].value_counts().items())
                 raise RecordingError(f"{name}={asked}: no file has it; there are {there or 'no readable files'}")
+        if not together:
+            continue
         among = catalog[readable & reason.isna()]
         kinds = "rates" if name == "rate" else "numbers of channels"
         _check_alike(among["path"], among[column], kinds, units, f"Choose one with {name}={{}}")
-    among = catalog[readable & reason.isna()]
+    among = catalog[readable & reason.isna() & together]
     apart = "Open them apart: leave files out with pattern= or exclude=, or rows of the catalog"
     _check_alike(among["path"], among["units"].astype(str), "units", "", apart)
     if len({tuple(shape[1:]) for shape in among["shape"]}) > 1:
         frames = among["shape"].map(lambda shape: str(tuple(int(n) for n in shape[1:])))
         _check_alike(among["path"], frames, "shapes of a frame", "", apart)
     asked_for = reason.isna()
-    alone = int(asked_for.sum()) == 1
+    alone = not together or int(asked_for.sum()) == 1
     timeless = catalog["start"].isna() & (not alone)
     suspect = asked_for & ((catalog["anomaly"] != "") | timeless)  # few of a long deployment
     rows = zip(catalog["anomaly"][suspect], timeless[suspect], strict=True)
