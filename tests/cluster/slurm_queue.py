@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
+USABLE = {"idle", "mixed", "allocated", "completing"}  # of nodes; with * they do not answer
 PATIENCE = 60.0  # seconds: jobs may be slow to start on a busy machine
 
 
@@ -71,11 +72,12 @@ class SlurmQueue:
         """Take back what tests did to nodes, and wait until all of them accept jobs."""
 
         def usable() -> bool:
-            bad = [name for name, state in self.nodes().items() if state.strip("*").startswith(("down", "drain"))]
-            for name in bad:
-                # A node that is coming back by itself refuses to be resumed.
-                subprocess.run(["scontrol", "update", f"nodename={name}", "state=resume"], capture_output=True)
-            return not bad
+            states = self.nodes()
+            for name, state in states.items():
+                if state.startswith(("down", "drain")):
+                    # A node that is coming back by itself refuses to be resumed.
+                    subprocess.run(["scontrol", "update", f"nodename={name}", "state=resume"], capture_output=True)
+            return set(states.values()) <= USABLE
 
         wait_until(usable, PATIENCE, lambda: f"nodes do not come back: {self.nodes()}")
 
