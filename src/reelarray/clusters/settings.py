@@ -145,7 +145,7 @@ class Settings:
         return self.walltime - self.margin - self.stagger
 
 
-NAMES = tuple(field.name for field in fields(Settings) if field.name not in ("kind", "special")) + ("environment",)
+NAMES = (*(field.name for field in fields(Settings) if field.name not in ("kind", "special")), "environment")
 
 
 def settings(kind: str | None = None, preset: str | None = None, **options: Any) -> Settings:
@@ -255,8 +255,8 @@ def _complete(kind: str, found: Mapping[str, Any]) -> Settings:
         said["job_memory"] = least
     elif said["job_memory"] < said["memory"]:
         raise SettingError(
-            f"job_memory={said['job_memory']} is less than memory={said['memory']} (bytes); the queue would end workers "
-            f"within their own limit: ask for {values.mebibytes(least)}MiB, or leave it out"
+            f"job_memory={said['job_memory']} is less than memory={said['memory']} (bytes), so that the queue would "
+            f"end workers within their own limit: ask for {values.mebibytes(least)}MiB, or leave it out"
         )
     fill = partial(_filled, name=name, environment=environment)
     said["prologue"] = tuple(fill(line, where="prologue") for line in said["prologue"])
