@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,13 +79,15 @@ def _dtype(name: str) -> Any:
     )
 
 
-def find(given: Keywords, folder: str, *, together: bool) -> Deployment:
-    """Scan, or load, and choose; `together` where all files become one recording."""
+def find(given: Keywords, folder: str, *, together: bool, made: Collection[str] = ()) -> Deployment:
+    """Scan, or load, and choose; `together` where all files become one recording, without what was `made` of them."""
     scanning, opening = _sorted(given, folder)
     paths = [absolute(path, folder) for path in _listed(given["paths"])]
     table = catalog.load(paths[0]) if is_catalog(given["paths"]) else catalog.scan(paths, **scanning)
     if "tolerance" not in opening and (kept := table.attrs.get("tolerance_given")) is not None:
         opening["tolerance"] = kept  # attributes do not travel with single rows
+    if made:
+        table = table[[os.path.abspath(str(path)) not in made for path in table["path"]]]
     rules = {name: opening[name] for name in ("rate", "channels", "on_bad") if name in opening}
     chosen, left_out = choose_files(table, together=together, **rules)
     return Deployment(table, chosen, left_out, opening)
@@ -126,6 +128,6 @@ def describe(x: xr.DataArray, files: int) -> str:
     return f"{files:,} files, {seconds:,.1f} s at {float(own.row_rate):,.10g} Hz, {own.gaps:,} gaps, {ends}, {units}"
 
 
-def names(paths: pd.Series) -> list[str]:
+def names(paths: Iterable[object]) -> list[str]:
     """File names of paths and URLs."""
     return [os.path.basename(str(path)) for path in paths]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import importlib.util
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dask
 import xarray as xr
 
-from ..errors import RecipeError, RecordingError, ReelError
+from ..errors import MissingPackage, RecipeError, RecordingError, ReelError, Unwritable
 from ..plot import plot_spectrogram, save_spectrogram
 from ..sinks.access import check_access, give_access, octal
 from ..sinks.audio import write_audio
@@ -44,7 +48,8 @@ def _keywords(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _picture(x: xr.DataArray, path: Path, **options: Any) -> None:
-    save_spectrogram(x, path, **options)
+    with _DRAWING:
+        save_spectrogram(x, path, **options)
 
 
 def _archive(x: xr.DataArray, path: Path, **options: Any) -> None:
@@ -64,6 +69,7 @@ def _audio(x: xr.DataArray, path: Path, **options: Any) -> None:
     folder.rmdir()
 
 
+_DRAWING = threading.Lock()  # Matplotlib draws in one thread at a time
 # suffix: (what writes it, its keywords)
 _KINDS: dict[str, tuple[Callable[..., None], Callable[[], dict[str, Any]]]] = {
     ".zarr": (_store, lambda: _keywords(write_zarr)),
@@ -103,6 +109,51 @@ def check_options(given: Keywords) -> None:
             octal(given["umask"], "umask")
     except ReelError as error:
         raise RecipeError(f"[output] {error}") from error
+
+
+# What a disk says to all writers alike, and what it says of one path.
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
+_DENIED = frozenset((errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR))
+
+
+@contextmanager
+def refusals(root: str, inputs: Collection[str] = ()) -> Iterator[None]:
+    """What is refused to whoever writes below `root` becomes `Unwritable`; what is said of inputs does not."""
+    try:
+        yield
+    except ReelError:
+        raise
+    except OSError as error:
+        named = None if error.filename is None else os.fspath(error.filename)
+        inside = (
+            isinstance(named, str)
+            and named not in inputs
+            and os.path.commonpath([_real(named), _real(root)]) == _real(root)
+        )
+        if error.errno in _FULL or (error.errno in _DENIED and inside):
+            raise Unwritable(f"{root} cannot be written: {error}") from error
+        raise
+
+
+def _real(path: str) -> str:
+    return os.path.abspath(path)
+
+
+def check_picture(spectra: xr.DataArray, path: str) -> None:
+    """Raise what drawing would, before hours of writing."""
+    if "channel" in spectra.dims:
+        last = spectra.sizes["channel"] - 1
+        raise RecordingError(
+            f"a picture shows one channel, the files have {last + 1}: pass channel=0 to {last}, or draw none"
+        )
+    if "frequency" not in spectra.dims:
+        raise RecordingError(
+            f"a picture shows (time, frequency), the result has {spectra.dims}: add a step, or draw none"
+        )
+    if not os.path.isdir(os.path.dirname(path)):
+        raise RecordingError(f"{path}: the folder does not exist; make it first")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingPackage('pictures need matplotlib, which is not installed: pip install "reelarray[plot]"')
 
 
 def options(given: Keywords) -> dict[str, Any]:

@@ -1,0 +1,227 @@
+"""One output a recording: each is made whole by one task, and a journal tells which are there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+
+from ..driving import Policy, Stop, drive
+from ..errors import GaveUp, RecordingError
+from ..recordings import nanoseconds
+from ..signal.engines import choose
+from ..sinks.journal import FOLDER, Journal, OutputExists, Record, failures, read_header, read_records
+from ..sinks.provenance import RESULT_VERSION
+from . import naming, outputs
+from .inputs import Deployment
+from .noting import Notes
+from .paths import absolute
+from .recipe import Recipe
+from .report import ASKED, Report
+from .units import Recordings, Unit, Work, digest, facts
+
+
+@dataclass(frozen=True)
+class EachPlan:
+    """What a recipe with a placeholder in its output will do."""
+
+    recipe: Recipe
+    deployment: Deployment
+    left_out: pd.DataFrame
+    root: str
+    units: Mapping[str, Unit]
+    parameters: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, recipe: Recipe, deployment: Deployment) -> EachPlan:
+        """Names and fingerprints of all outputs.
+
+        Raises
+        ------
+        RecipeError : two recordings would get one name, or one has no start that its name needs
+        """
+        chosen, left_out = _within(deployment)
+        pattern = _pattern(recipe)
+        rows = [{str(k): v for k, v in row.items()} for row in chosen.to_dict("records")]
+        root = naming.root(pattern)
+        paths = naming.fill_all(pattern, rows)
+        parameters = _parameters(recipe, deployment)
+        base = digest([parameters, RESULT_VERSION, choose(None)])
+        units = {}
+        for path, row in zip(paths, rows, strict=True):
+            name = os.path.relpath(path, root)
+            units[name] = Unit(name, row, digest([base, *map(str, facts(row))]))
+        return cls(recipe, deployment, left_out, root, units, parameters)
+
+    @property
+    def path(self) -> str:
+        """The path of the outputs, placeholders and all."""
+        return _pattern(self.recipe)
+
+    @property
+    def folder(self) -> Path:
+        """Where the journal is."""
+        return journal_folder(self.recipe)
+
+    def look(self) -> tuple[set[str], dict[str, dict[str, Any]]]:
+        """(units that are in place, failures of units by name), as a journal that is there tells."""
+        return self._state(read_records(self.folder)) if self.folder.is_dir() else (set(), {})
+
+    def _state(self, records: Sequence[Record]) -> tuple[set[str], dict[str, dict[str, Any]]]:
+        """(units in place: made of what they should be, and still there; failures of others with what they are of)."""
+        last = {record["done"]: record.get("of") for record in records if "done" in record}
+        there = _files(self.root, {os.path.dirname(name) for name in last})
+        in_place = {n for n, unit in self.units.items() if last.get(n) == unit.fingerprint and n in there}
+        wrong, failed = failures(records), {}
+        for name, unit in self.units.items():
+            if name not in in_place and (name, unit.fingerprint) in wrong:
+                failed[name] = wrong[name, unit.fingerprint]
+        return in_place, failed
+
+    def run(
+        self,
+        *,
+        policy: Policy,
+        stop: Stop,
+        client: Any = None,
+        retry_failed: bool = False,
+        overwrite: bool = False,
+        wait: float = 0.0,
+        progress: Callable[[int, int], None] | None = None,
+        beat: Callable[[], None] = lambda: None,
+    ) -> Report:
+        """Make what is missing; the arguments are those of `run_recipe`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        journal = Journal.hold(self.folder, Path(self.root), wait=wait)
+        try:
+            resumes, header = journal.drivers, read_header(self.folder)
+            if header and not overwrite and header.get("parameters") != self.parameters:
+                raise OutputExists(_differ(self.root, header.get("parameters", {}), self.parameters))
+            in_place, failed = self._state(journal.records)
+            todo = [u for u in self.units if u not in in_place and (retry_failed or u not in failed)]
+            self._check_free(todo, journal.records, overwrite)
+            if header.get("parameters") != self.parameters:
+                journal.begin({"parameters": self.parameters})
+            _remove_runs(self.folder)
+            temporary = self.folder / f"run-{uuid4().hex}"
+            temporary.mkdir()
+            run = Notes(self.units, journal, in_place, {u: f for u, f in failed.items() if u not in todo}, progress)
+            work = Work(self.deployment.opening, self.recipe.steps, self.recipe.folder, self.recipe.output, temporary)
+            why, ending = "", ""
+            try:
+                run.plan(todo)
+                whole = drive(
+                    Recordings(self.units, work, self.root),
+                    todo,
+                    done=run.done,
+                    failed=run.failed,
+                    policy=policy,
+                    stop=stop,
+                    client=client,
+                    beat=beat,
+                )
+                ending, why = ("", "") if whole else ("stopped", stop.asked or "")
+            except GaveUp as error:
+                ending, why = "gave up", str(error)
+            finally:
+                journal.sync()
+                _remove_runs(self.folder)
+            return run.report(self.path, ending, why, resumes, self.left_out)
+        finally:
+            journal.close()
+
+    def _check_free(self, todo: Sequence[str], records: Sequence[Record], overwrite: bool) -> None:
+        """Raise `OutputExists` for a file that is in the way of an output and that no run of this recipe made."""
+        ours = {record[key] for record in records for key in ("planned", "done", "failed") if key in record}
+        foreign = [unit for unit in todo if unit not in ours and os.path.lexists(os.path.join(self.root, unit))]
+        if foreign and not overwrite:
+            raise OutputExists(
+                f"{len(foreign)} outputs are there and are not of this recipe, the first is "
+                f"{os.path.join(self.root, foreign[0])}; pass overwrite=True to replace them, or choose another path"
+            )
+
+
+def _pattern(recipe: Recipe) -> str:
+    return absolute(recipe.output["path"], recipe.folder)
+
+
+def journal_folder(recipe: Recipe) -> Path:
+    """Where the journal of outputs of this name is: those of several names may lie in one folder."""
+    pattern = _pattern(recipe)
+    root = naming.root(pattern)
+    name = os.path.relpath(pattern, root).replace("{", "").replace("}", "")
+    return Path(root, FOLDER, re.sub(r"[^\w.-]+", "_", name).strip("_"))
+
+
+def made_before(recipe: Recipe) -> set[str]:
+    """Paths that earlier runs made, or began to make: outputs are no input, though they may lie among it."""
+    folder = journal_folder(recipe)
+    if not folder.is_dir():
+        return set()
+    root = naming.root(_pattern(recipe))
+    return {os.path.abspath(os.path.join(root, r["planned"])) for r in read_records(folder) if "planned" in r}
+
+
+def _within(deployment: Deployment) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(files with samples in [begin, end), all others with their reasons)."""
+    chosen, left_out = deployment.chosen, deployment.left_out
+    dated = chosen["start"].notna()
+    outside = pd.Series(False, chosen.index)
+    for name, column, before in (("begin", "stop", True), ("end", "start", False)):
+        bound = deployment.opening.get(name)
+        if bound is not None and dated.any():
+            edge = pd.Timestamp(nanoseconds(bound))
+            outside |= dated & ((chosen[column] <= edge) if before else (chosen[column] >= edge))
+    if not outside.any():
+        return chosen, left_out
+    if outside.all():
+        raise RecordingError(
+            f"no recording lies in [{deployment.opening.get('begin')}, {deployment.opening.get('end')}): they run from "
+            f"{chosen['start'].min()} to {chosen['stop'].max()}"
+        )
+    others = chosen[outside].assign(reason=f"outside of the time that {ASKED}")
+    return chosen[~outside], others if left_out.empty else pd.concat([left_out, others])
+
+
+def _parameters(recipe: Recipe, deployment: Deployment) -> dict[str, Any]:
+    """What outputs depend on besides the recordings, as JSON values by readable names."""
+    found: dict[str, Any] = {"path": os.path.basename(recipe.output["path"])}
+    found |= {f"input {k}": v for k, v in deployment.opening.items() if k not in ("chunks", "on_bad", "overlap")}
+    for number, step in enumerate(recipe.steps, 1):
+        found |= {f"step {number} {k}": v for k, v in step.parameters().items()}
+    found |= {f"output {k}": v for k, v in outputs.parameters(recipe.output).items()}
+    return dict(json.loads(json.dumps(found, sort_keys=True)))  # as it comes back from the journal
+
+
+def _files(root: str, folders: Iterable[str]) -> set[str]:
+    """Names below a root of what is in some folders: one look a folder, not one a file."""
+    found: set[str] = set()
+    for folder in folders:
+        with suppress(OSError):
+            found |= {os.path.join(folder, name) for name in os.listdir(os.path.join(root, folder))}
+    return found
+
+
+def _differ(root: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    found = "; ".join(f"{key}: {before.get(key)!r} there, {now.get(key)!r} now" for key in keys)
+    return (
+        f"{root} holds outputs of another recipe ({found}); pass overwrite=True to replace them, or choose another path"
+    )
+
+
+def _remove_runs(folder: Path) -> None:
+    """Take away the temporary files of runs, and with them every straggler's way to write."""
+    for run in folder.glob("run-*"):
+        run.rename(run.with_name(f"dead-{run.name[4:]}"))
+    for dead in folder.glob("dead-*"):
+        shutil.rmtree(dead)

@@ -1,0 +1,240 @@
+"""Running recipes: open, plan, find workers, make what is missing, report."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ..driving import Policy, Stop
+from ..errors import RecipeError
+from ..opening import open_recordings
+from ..sinks.access import umask
+from . import describe, inputs
+from .each import EachPlan, made_before
+from .recipe import Recipe, load_recipe
+from .report import Report, recording_table
+from .whole import WholePlan
+
+log = logging.getLogger(__name__)
+
+Plan = EachPlan | WholePlan
+Given = Recipe | str | os.PathLike[str] | Mapping[str, Any]
+
+
+def run_recipe(
+    recipe: Given,
+    *,
+    cluster: Any = None,
+    preset: str | None = None,
+    client: Any = None,
+    retry_failed: bool = False,
+    overwrite: bool = False,
+    wait: float = 0.0,
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    stop: Stop | None = None,
+) -> Report:
+    """Carry a recipe out: make what is missing of its output, and say what became of each recording.
+
+    It may be ended in any way and called again: what is in place stays, and the end is the same to the bit. A unit that
+    fails is noted and the run goes on; it is not tried again as long as it is of the same input and parameters.
+
+    Parameters
+    ----------
+    recipe : a `Recipe`, the path of one, or a dict of its tables
+    cluster : "local", "slurm", "pbs", ... to start one for this run; or a cluster that is there (`ra.cluster`). Unless
+        given the `[cluster]` of the recipe, else the scheduler in use: threads, or the active `distributed.Client`
+    preset : of the cluster
+    client : a `distributed.Client` to run on, instead
+    retry_failed : try again what failed before
+    overwrite : replace an output of other parameters
+    wait : seconds to wait for another process that writes the output
+    dry_run : open and look only; `report.plan` has the lines
+    progress : called with (units in place, units in all)
+    stop : to end the run from elsewhere: `stop.ask("why")`; also knows the deadline of a job
+
+    Raises
+    ------
+    RecipeError, RecordingError, ... : the recipe, or its input, cannot be used; nothing was written
+    OutputExists : the output is there, of other parameters or not of a recipe
+    OutputHeld : another process writes it
+    Unwritable : it cannot be written; no unit is blamed
+    ClusterError : no workers
+
+    >>> import tempfile, wave
+    >>> folder = tempfile.mkdtemp()
+    >>> for second in (0, 1):
+    ...     with wave.open(f"{folder}/20220301_12000{second}.wav", "wb") as file:
+    ...         file.setparams((1, 2, 8000, 0, "NONE", "")); file.writeframes(bytes(16000))
+    >>> recipe = {
+    ...     "input": {"paths": folder, "cache": False},
+    ...     "step": [{"use": "power_spectrum", "every": "1s"}],
+    ...     "output": {"path": folder + "/spectra/{stem}.npz"},
+    ... }
+    >>> run_recipe(recipe).done, run_recipe(recipe).skipped
+    (2, 2)
+    """
+    made = recipe_of(recipe)
+    planned = plan_of(made)
+    if dry_run:
+        return look(planned)
+    return carry_out(
+        planned,
+        cluster=cluster,
+        preset=preset,
+        client=client,
+        retry_failed=retry_failed,
+        overwrite=overwrite,
+        wait=wait,
+        progress=progress,
+        stop=stop,
+    )
+
+
+def recipe_of(given: Given) -> Recipe:
+    """A recipe, whichever way it is given."""
+    if isinstance(given, Recipe):
+        return given
+    return Recipe.from_dict(given) if isinstance(given, Mapping) else load_recipe(given)
+
+
+def plan_of(recipe: Recipe) -> Plan:
+    """Find the files and see what is to be done with them; headers are read, nothing is written."""
+    with _told_by_the_report():
+        made = made_before(recipe) if recipe.each else ()
+        deployment = inputs.find(recipe.input, recipe.folder, together=not recipe.each, made=made)
+        return EachPlan.of(recipe, deployment) if recipe.each else WholePlan.of(recipe, deployment)
+
+
+def look(plan: Plan) -> Report:
+    """What is there and what is to be done, without touching anything."""
+    if isinstance(plan, EachPlan):
+        in_place, failed = plan.look()
+        counts = {
+            "skipped": len(in_place),
+            "failed": len(failed),
+            "left": len(plan.units) - len(in_place) - len(failed),
+        }
+        path, left_out = plan.path, plan.left_out
+    else:
+        state = plan.look()
+        counts = {"left": 1} if state is None else _counts(state)
+        path, left_out = plan.path, plan.deployment.left_out
+    rows = [{"path": str(r.path), "state": "left out", "error": r.reason} for r in left_out.itertuples(index=False)]
+    lines = (*describe.input_lines(plan), *describe.step_lines(plan), *describe.output_lines(path, counts))
+    return Report(path, "planned", recordings=recording_table(rows), plan=lines, **counts)  # type: ignore[arg-type]
+
+
+def _counts(state: Any) -> dict[str, int]:
+    return {"skipped": state.skipped, "failed": len(state.failed_before), "left": state.left}
+
+
+def carry_out(
+    plan: Plan,
+    *,
+    cluster: Any = None,
+    preset: str | None = None,
+    client: Any = None,
+    jobs: int | None = None,
+    retry_failed: bool = False,
+    overwrite: bool = False,
+    wait: float = 0.0,
+    progress: Callable[[int, int], None] | None = None,
+    stop: Stop | None = None,
+    tell: Callable[[str], None] = log.info,
+) -> Report:
+    """Make what is missing, on workers that are there or started for this run; `tell` gets lines about them."""
+    policy = Policy(**plan.recipe.run.plain())
+    stop = Stop() if stop is None else stop
+    with (
+        umask(plan.recipe.output.get("umask")),
+        _workers(plan.recipe, cluster, preset, client, jobs, tell) as (found, beat),
+    ):
+        if policy.time_limit is not None and not _has_processes(found):
+            raise RecipeError(
+                f"[run] time_limit={policy.time_limit}: units run in threads of this process, which nothing can end; "
+                "run on workers: --cluster local, or cluster='local'"
+            )
+        return plan.run(
+            policy=policy,
+            stop=stop,
+            client=found,
+            retry_failed=retry_failed,
+            overwrite=overwrite,
+            wait=wait,
+            progress=progress,
+            beat=beat,
+        )
+
+
+def _has_processes(client: Any) -> bool:
+    if client is not None:
+        return True
+    import sys
+
+    from dask.base import get_scheduler
+
+    distributed = sys.modules.get("distributed")
+    get = get_scheduler()
+    return distributed is not None and isinstance(getattr(get, "__self__", None), distributed.Client)
+
+
+@contextmanager
+def _workers(
+    recipe: Recipe, cluster: Any, preset: str | None, client: Any, jobs: int | None, tell: Callable[[str], None]
+) -> Iterator[tuple[Any, Callable[[], None]]]:
+    """(client or None, what to call now and then) for a run."""
+    settings = recipe.cluster.plain()
+    kind, own_preset = settings.pop("kind", None), settings.pop("preset", None)
+    if client is not None:
+        if cluster is not None:
+            raise RecipeError("cluster= and client= were given; one of them says where to run")
+        _prepare(client, recipe)
+        yield client, lambda: None
+        return
+    if cluster is None and kind is None and preset is None and jobs is None:
+        yield None, lambda: None
+        return
+    if cluster is not None and not isinstance(cluster, str):
+        with cluster.get_client() as found:
+            _prepare(found, recipe)
+            yield found, _watch(cluster)
+        return
+    from ..clusters.start import cluster as start
+
+    if cluster is not None and kind is not None and cluster != kind:
+        settings = {}  # of another kind
+    if jobs is not None:
+        settings["jobs"] = jobs
+    with start(cluster or kind, preset or own_preset, **settings) as started, started.get_client() as found:
+        tell(f"{len(getattr(started, 'workers', ()))} worker jobs asked for; dashboard {found.dashboard_link}")
+        _prepare(found, recipe)
+        yield found, _watch(started)
+
+
+def _watch(cluster: Any) -> Callable[[], None]:
+    watch = getattr(cluster, "watch", None)
+    return (lambda: None) if watch is None else watch.check  # type: ignore[no-any-return]
+
+
+def _prepare(client: Any, recipe: Recipe) -> None:
+    """Let workers import what lies beside the recipe."""
+    if any(step.is_own for step in recipe.steps):
+        from .workers import BesideRecipe
+
+        client.register_plugin(BesideRecipe(recipe.folder), name=f"beside {recipe.folder}")
+
+
+@contextmanager
+def _told_by_the_report() -> Iterator[None]:
+    """What opening logs of files left out is not shown: the report lists them."""
+    logger = logging.getLogger(open_recordings.__module__)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
