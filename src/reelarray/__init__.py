@@ -29,16 +29,22 @@ _PUBLIC = {
     "sinks.npzread": ("read_npz",),
     "sinks.audio": ("write_audio",),
     "plot": ("plot_spectrogram", "save_spectrogram"),
+    "clusters.start": ("cluster",),
     "errors": (
         "CalibrationError",
         "ChunkError",
         "ClockError",
+        "ClusterError",
         "FormatError",
+        "GaveUp",
         "MissingPackage",
         "RecipeError",
         "RecordingError",
         "ReelError",
+        "SettingError",
         "TruncatedFile",
+        "WorkerJobsDied",
+        "Unwritable",
     ),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

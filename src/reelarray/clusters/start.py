@@ -128,7 +128,7 @@ def _queued(chosen: Settings) -> Any:
         for number in dict.fromkeys((1, chosen.jobs)):
             systems.submit(made, number)
             if (words := watch.refusal()) is not None and not watch.job_ids():
-                raise ClusterError(f"the queue refused a worker job: {words}\n{made.job_script()}")
+                raise ClusterError(f"the queue refused a worker job: {words}; `reel cluster show` prints its script")
     except BaseException:
         made.close()
         raise

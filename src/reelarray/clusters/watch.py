@@ -207,10 +207,11 @@ class JobWatch:
         ended = self._left(alive, now) if self.queue is None else self._asked(alive, now)
         changed = ended or any(job.begun == now for job in alive)
         with self._lock:
+            wanted = [job for job in self._jobs if job.ended is not None and not job.replaced]
+            wanted = [job for job in wanted if self._is_wanted(cluster, job)]
             for job in ended:
-                self._count(job, now)
-        wanted = [job for job in self._jobs if job.ended is not None and not job.replaced]
-        wanted = [job for job in wanted if self._is_wanted(cluster, job)]
+                if job in wanted:
+                    self._count(job, now)
         self._judge(wanted, now)
         if self._error is None and wanted and now >= self._due:
             self._replace(cluster, wanted)
@@ -262,20 +263,19 @@ class JobWatch:
         return over
 
     def _count(self, job: WorkerJob, now: float) -> None:
-        """Deaths are jobs that never had a worker: what others end by, there is a limit of their own for."""
+        """Count jobs that never had a worker, and those that lived too shortly to be submitted again at once."""
         if job.seen is None:
             self._deaths += 1
-        lived = 0.0 if job.seen is None else now - job.seen
-        self._hasty = self._hasty + 1 if lived < HASTY else 0
+        hasty = job.seen is None or (now - job.seen < HASTY and job.state != "COMPLETED")
+        self._hasty = self._hasty + 1 if hasty else 0
         # Few are submitted again at once; then a queue is not to be flooded with jobs that die.
         self._due = now + (0.0 if self._hasty <= DEATHS else min(QUICK * 2.0 ** (self._hasty - DEATHS), NO_ANSWER))
 
     def _is_wanted(self, cluster: Any, job: WorkerJob) -> bool:
-        """Whether a job that has ended is one that the cluster still counts on."""
-        with self._lock:
-            last = next(other for other in reversed(self._jobs) if other.name == job.name)
-            job.replaced = last is not job or job.name not in cluster.worker_spec
-            return not job.replaced
+        """Whether a job that has ended is one that the cluster still counts on: not scaled away, not there again."""
+        last = next(other for other in reversed(self._jobs) if other.name == job.name)
+        job.replaced = last is not job or job.name not in cluster.worker_spec
+        return not job.replaced
 
     def _judge(self, wanted: list[WorkerJob], now: float) -> None:
         """Find what makes waiting useless."""
@@ -373,7 +373,7 @@ class JobWatch:
 
 def _why(job: WorkerJob) -> str:
     if job.state == "COMPLETED" and job.seen is not None:
-        return "COMPLETED, its lifetime was over"
+        return "COMPLETED, its worker has retired"
     return f"{job.state} ({job.reason})" if job.reason not in ("", "None") else job.state
 
 
