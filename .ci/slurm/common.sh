@@ -9,6 +9,8 @@ nodes=${REELARRAY_SLURM_NODES:-2}
 cpus=${REELARRAY_SLURM_CPUS:-4}
 memory=${REELARRAY_SLURM_MEMORY:-16384}
 configuration=/etc/slurm/slurm.conf
+cgroups=/etc/slurm/cgroup.conf
+mark="Written by reelarray's .ci/slurm/start.sh: a queue for tests."
 kept=$configuration.before-reelarray
 cluster=reeltest # the name by which a slurm.conf is known to be that of a test queue, safe to replace
 

@@ -62,7 +62,7 @@ host=$(uname -n)
 host=${host%%.*}
 write_configuration() {
   cat <<END
-# Written by reelarray's .ci/slurm/start.sh: a queue for tests.
+# $mark
 ClusterName=$cluster
 SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
@@ -115,6 +115,8 @@ END
 }
 mkdir -p "$(dirname "$configuration")"
 write_configuration >"$state/slurm.conf"
+# The daemons look for cgroups even where nothing uses them, and version 2 wants a systemd.
+[ -s "$cgroups" ] || echo "CgroupPlugin=cgroup/v1 # $mark" >"$cgroups"
 changed=
 if ! cmp -s "$state/slurm.conf" "$configuration"; then
   cp "$state/slurm.conf" "$configuration"
@@ -135,12 +137,14 @@ if ! munge_works; then
   cp /run/munge/munged.pid "$state/munged.pid"
 fi
 if ! runs "$state/slurmctld.pid" slurmctld; then
-  slurmctld -i # whatever state an earlier one left may be of no use
+  # -i: what an earlier one left may be of no use
+  slurmctld -i || fail "slurmctld does not start; see $state/log/slurmctld.log"
 elif [ -n "$changed" ]; then
   scontrol reconfigure
 fi
 for node in $(seq "$nodes"); do
-  runs "$state/slurmd.n$node.pid" slurmd || slurmd -N "n$node"
+  runs "$state/slurmd.n$node.pid" slurmd || slurmd -N "n$node" ||
+    fail "slurmd does not start; see $state/log/slurmd.n$node.log"
 done
 
 # ---- ready when every node can take jobs -----------------------------------------------------------------------------

@@ -30,4 +30,5 @@ if [ -s "$configuration" ] && cmp -s "$state/slurm.conf" "$configuration"; then
   rm -f "$configuration"
   [ ! -e "$kept" ] || mv "$kept" "$configuration"
 fi
+if grep -qs "$mark" "$cgroups"; then rm -f "$cgroups"; fi
 [ -n "$stopped" ] && say "stopped$stopped" || say "nothing of $state was running"
