@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .cli.codes import LEFT_OUT, OK
+from .cli.codes import INCOMPLETE, OK
 from .errors import RecordingError
 
 RATE = 24_000  # Hz
@@ -66,7 +66,7 @@ def run(folder: Path) -> int:
     ):
         print(f"$ reel {shlex.join(command)}")
         code = main([*command, "--overwrite"] if command[0] == "spectrogram" else command)
-        if code not in (OK, LEFT_OUT):
+        if code not in (OK, INCOMPLETE):
             return code
         print()
     print(f"The picture is {picture}; the numbers are in {store}:")

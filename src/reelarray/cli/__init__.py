@@ -38,17 +38,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         text = " ".join(str(error).split()) or type(error).__name__
-        print(f"reel: {in_options(text, vars(arguments)) if isinstance(error, ReelError) else text}", file=sys.stderr)
+        if isinstance(error, ReelError):
+            text = in_options(text, vars(arguments))
+        if "recipe" in arguments:  # which step it was
+            text = "; ".join([text, *getattr(error, "__notes__", ())])
+        print(f"reel: {text}", file=sys.stderr)
         return exit_code(error)
 
 
 def in_options(text: str, names: Iterable[str]) -> str:
     """A message of a function, with the keywords that are options here said as options.
 
-    >>> in_options("every='60' has no unit; pass overwrite=True, or another tolerance=", ["overwrite", "tolerance"])
-    '--average 60 has no unit; pass --overwrite, or another --tolerance'
+    >>> in_options("every='60' has no unit; pass overwrite=True, or another hop=", ["average", "overwrite", "hop"])
+    '--average 60 has no unit; pass --overwrite, or another --hop'
     """
-    options = {name: f"--{name.replace('_', '-')}" for name in names} | {"every": "--average"}
+    options = {name: f"--{name.replace('_', '-')}" for name in names}
+    if "average" in options:
+        options["every"] = "--average"
 
     def said(found: re.Match[str]) -> str:
         value = (found[2] or "").strip("'")

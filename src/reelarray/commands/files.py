@@ -1,32 +1,23 @@
-"""What the subcommands on files do: scan, info, spectrogram, demo."""
+"""What the subcommands on files do: scan, info, demo."""
 
 from __future__ import annotations
 
 import argparse
 import errno
-import importlib.util
 import json
-import logging
 import os
-import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import xarray as xr
 
 from .. import catalog as catalogs
-from ..choosing import choose_files
-from ..cli.codes import LEFT_OUT, OK, InputLost, Unwritable
-from ..errors import FormatError, MissingPackage, RecordingError, TruncatedFile
-from ..opening import open_recordings
-from ..progress import Progress
-from ..recordings import clock
+from ..cli.codes import OK
+from ..errors import RecordingError, ReelError, Unwritable
 from ..sinks.access import check_access, give_access, umask
 from ..sinks.atomic import writing
-from ..sinks.journal import OutputExists, OutputHeld
 
 # What a disk or its owner says to a writer; other errors come from names that cannot be.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
@@ -34,26 +25,16 @@ _REFUSED = (errno.EPERM, errno.EACCES, errno.EIO)
 
 
 @contextmanager
-def output(path: str | os.PathLike[str], inputs: Collection[str] = ()) -> Iterator[None]:
-    """Errors while an output is written: by what is read for it (`InputLost`), or by itself (`Unwritable`)."""
+def output(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What a disk, or its owner, refuses while an output is written becomes `Unwritable`."""
     try:
         yield
-    except (OutputExists, OutputHeld):
+    except ReelError:
         raise
-    except (FormatError, TruncatedFile) as error:
-        raise _lost(error) from error
     except OSError as error:
-        if error.filename in inputs:
-            raise _lost(error) from error
         if error.errno in _FULL or (error.errno in _REFUSED and error.filename is not None):
             raise Unwritable(f"{path} cannot be written: {error}") from error
-        if inputs and error.filename is None:  # a remote file names itself in the text
-            raise _lost(error) from error
         raise
-
-
-def _lost(error: Exception) -> InputLost:
-    return InputLost(f"stopped by an input, run the same command again after mending it: {error}")
 
 
 def scan_files(arguments: argparse.Namespace, **options: Any) -> pd.DataFrame:
@@ -169,135 +150,6 @@ def info(arguments: argparse.Namespace) -> int:
         elif value is not None:
             print(f"{name:<12} {value:,}" if isinstance(value, int | float) else f"{name:<12} {value}")
     return OK
-
-
-def spectrogram(arguments: argparse.Namespace) -> int:
-    """`reel spectrogram FOLDER -o OUT.zarr --png OUT.png`: the main job."""
-    if arguments.output is None and arguments.png is None:
-        raise RecordingError("nothing to make: pass -o OUT.zarr, --png OUT.png, or both")
-    check_access(group=arguments.group, mode=arguments.mode)
-    begun = time.monotonic()
-    table = scan_files(arguments)
-    chosen, left_out = choose_files(table, rate=arguments.rate, channels=arguments.channels, on_bad=arguments.on_bad)
-    with _told_by_the_summary():
-        x = open_recordings(
-            table,
-            begin=arguments.begin,
-            end=arguments.end,
-            channel=arguments.channel,
-            rate=arguments.rate,
-            channels=arguments.channels,
-            tolerance=arguments.tolerance,
-            overlap=arguments.overlap,
-            on_bad=arguments.on_bad,
-            position=None if arguments.position is None else tuple(arguments.position),
-            **_calibration(arguments),
-        )
-    spectra = _spectra(x, arguments)
-    if arguments.png is not None:
-        _check_picture(spectra, arguments.png)  # before hours of writing, not after
-    inputs = set(chosen["path"])
-    print(_describe_input(x, len(chosen)))
-    with umask(arguments.umask):
-        if arguments.output is not None:
-            with output(arguments.output, inputs):
-                spectra = _write(spectra, arguments)
-        if arguments.png is not None:
-            from ..plot import save_spectrogram
-
-            limits = {"vmin": arguments.vmin, "vmax": arguments.vmax}
-            with output(arguments.png, inputs):
-                save_spectrogram(spectra, arguments.png, log_frequency=arguments.log_frequency, **limits)
-                give_access(arguments.png, group=arguments.group, mode=arguments.mode)
-            print(f"picture   {arguments.png}")
-    print(f"time      {time.monotonic() - begun:.1f} s")
-    for row in left_out.itertuples(index=False):
-        print(f"left out  {os.path.basename(str(row.path))}: {row.reason}")
-    asked = left_out["reason"].str.contains("was asked for") if len(left_out) else pd.Series([], dtype=bool)
-    return OK if asked.all() else LEFT_OUT
-
-
-def _check_picture(spectra: xr.DataArray, path: str) -> None:
-    """Raise what drawing would, before anything is written."""
-    if "channel" in spectra.dims:
-        last = spectra.sizes["channel"] - 1
-        raise RecordingError(
-            f"--png draws one channel, the files have {last + 1}: pass --channel 0 to {last}, or no --png"
-        )
-    if Path(path).suffix.lower() != ".png":
-        raise RecordingError(f"--png {path}: a name that ends in .png was expected")
-    if not Path(path).absolute().parent.is_dir():
-        raise RecordingError(f"--png {path}: the folder does not exist; make it first")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingPackage('--png needs matplotlib, which is not installed: pip install "reelarray[plot]"')
-
-
-@contextmanager
-def _told_by_the_summary() -> Iterator[None]:
-    """What opening logs of files left out is not shown: the summary lists them."""
-    logger = logging.getLogger(open_recordings.__module__)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-def _calibration(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Calibration of a file, with what the options say instead."""
-    found: dict[str, Any] = {}
-    if arguments.calibration is not None:
-        from ..calibration import read_calibration
-
-        found = read_calibration(arguments.calibration).settings()
-    for name in ("sensitivity", "gain_db", "peak_voltage", "end_to_end"):
-        if getattr(arguments, name) is not None:
-            found[name] = getattr(arguments, name)
-    return found
-
-
-def _spectra(x: xr.DataArray, arguments: argparse.Namespace) -> xr.DataArray:
-    from ..signal import spectra
-
-    names = ("nfft", "hop", "window", "window_length", "scaling", "dtype", "engine")
-    options = {name: getattr(arguments, name) for name in names}
-    options["detrend"] = arguments.detrend or False
-    if arguments.average is None:
-        if arguments.median or arguments.min_fraction:
-            raise RecordingError("--median and --min-fraction belong to --average SPAN, such as --average 60s")
-        return spectra.spectrogram(x, **options)
-    options["average"] = "median" if arguments.median else "mean"
-    return spectra.power_spectrum(x, every=arguments.average, min_fraction=arguments.min_fraction, **options)
-
-
-def _describe_input(x: xr.DataArray, files: int) -> str:
-    own = clock(x)
-    seconds = float(own.size / own.row_rate)
-    ends = f"{own.text(own.labels(0))} to {own.text(own.labels(own.size - 1))}"
-    return (
-        f"input     {files:,} files, {seconds:,.1f} s at {float(own.row_rate):,.10g} Hz, {own.gaps:,} gaps, {ends}, "
-        f"{x.attrs['units'] if x.attrs['units'] != '1' else 'full scale'}"
-    )
-
-
-def _write(spectra: xr.DataArray, arguments: argparse.Namespace) -> xr.DataArray:
-    """Write the store; what the picture is drawn from then."""
-    from ..sinks.zarr import open_zarr, write_zarr
-
-    progress = Progress("blocks")
-    try:
-        how = {name: getattr(arguments, name) for name in ("encoding", "step", "keep_bits", "compression", "overwrite")}
-        report = write_zarr(spectra, arguments.output, progress=progress, **how)
-    finally:
-        progress.close()
-    give_access(arguments.output, group=arguments.group, mode=arguments.mode)
-    shape = " x ".join(f"{n:,} {d}" for d, n in spectra.sizes.items())
-    size = sum(f.stat().st_size for f in Path(arguments.output).rglob("*") if f.is_file())
-    print(f"output    {arguments.output}: {shape} ({spectra.attrs['units']}), {size / 1e6:,.1f} MB")
-    if report.skipped:
-        print(f"resumed   {report.skipped:,} blocks were there, {report.done:,} were made")
-    return open_zarr(arguments.output)
 
 
 def demo(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from uuid import uuid4
 import pandas as pd
 
 from ..driving import Policy, Stop, drive
-from ..errors import GaveUp, RecordingError
+from ..errors import ClusterError, GaveUp, RecordingError
 from ..recordings import nanoseconds
 from ..signal.engines import choose
 from ..sinks.journal import FOLDER, Journal, OutputExists, Record, failures, read_header, read_records
@@ -130,7 +130,7 @@ class EachPlan:
                     beat=beat,
                 )
                 ending, why = ("", "") if whole else ("stopped", stop.asked or "")
-            except GaveUp as error:
+            except (GaveUp, ClusterError) as error:
                 ending, why = "gave up", str(error)
             finally:
                 journal.sync()

@@ -26,6 +26,15 @@ def has_placeholder(path: str) -> bool:
     return any(name is not None for _, name, _, _ in _parts(path))
 
 
+def literal(path: str) -> str:
+    """The name of an output that is the only one: {{ and }} stand for braces.
+
+    >>> literal("a{{1}}.zarr")
+    'a{1}.zarr'
+    """
+    return "".join(text for text, *_ in _parts(path))
+
+
 def check(path: str) -> None:
     """Raise `RecipeError` for placeholders that there are not."""
     for _, name, template, conversion in _parts(path):

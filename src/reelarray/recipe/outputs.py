@@ -104,6 +104,7 @@ def check_options(given: Keywords) -> None:
     try:
         if suffix(given["path"]) == ".zarr":
             compressor(given.get("compression"))
+        check_limits(given)
         check_access(group=given.get("group"), mode=given.get("mode"))
         if "umask" in given:
             octal(given["umask"], "umask")
@@ -154,6 +155,13 @@ def check_picture(spectra: xr.DataArray, path: str) -> None:
         raise RecordingError(f"{path}: the folder does not exist; make it first")
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingPackage('pictures need matplotlib, which is not installed: pip install "reelarray[plot]"')
+
+
+def check_limits(given: Keywords) -> None:
+    """Raise `RecordingError` for a picture without a colour."""
+    low, high = given.get("vmin"), given.get("vmax")
+    if low is not None and high is not None and not low < high:
+        raise RecordingError(f"vmin={low:g} and vmax={high:g} were given; vmin < vmax was expected")
 
 
 def options(given: Keywords) -> dict[str, Any]:

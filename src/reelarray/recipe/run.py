@@ -138,7 +138,7 @@ def carry_out(
     cluster: Any = None,
     preset: str | None = None,
     client: Any = None,
-    jobs: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     retry_failed: bool = False,
     overwrite: bool = False,
     wait: float = 0.0,
@@ -146,12 +146,15 @@ def carry_out(
     stop: Stop | None = None,
     tell: Callable[[str], None] = log.info,
 ) -> Report:
-    """Make what is missing, on workers that are there or started for this run; `tell` gets lines about them."""
+    """Make what is missing, on workers that are there or started for this run.
+
+    Arguments are those of `run_recipe`; `settings` are of the cluster to be started, and `tell` gets lines about it.
+    """
     policy = Policy(**plan.recipe.run.plain())
     stop = Stop() if stop is None else stop
     with (
         umask(plan.recipe.output.get("umask")),
-        _workers(plan.recipe, cluster, preset, client, jobs, tell) as (found, beat),
+        _workers(plan.recipe, cluster, preset, client, settings or {}, tell) as (found, beat),
     ):
         if policy.time_limit is not None and not _has_processes(found):
             raise RecipeError(
@@ -184,7 +187,7 @@ def _has_processes(client: Any) -> bool:
 
 @contextmanager
 def _workers(
-    recipe: Recipe, cluster: Any, preset: str | None, client: Any, jobs: int | None, tell: Callable[[str], None]
+    recipe: Recipe, cluster: Any, preset: str | None, client: Any, more: Mapping[str, Any], tell: Callable[[str], None]
 ) -> Iterator[tuple[Any, Callable[[], None]]]:
     """(client or None, what to call now and then) for a run."""
     settings = recipe.cluster.plain()
@@ -195,29 +198,39 @@ def _workers(
         _prepare(client, recipe)
         yield client, lambda: None
         return
-    if cluster is None and kind is None and preset is None and jobs is None:
+    if cluster is None and kind is None and preset is None and not more:
         yield None, lambda: None
         return
     if cluster is not None and not isinstance(cluster, str):
         with cluster.get_client() as found:
             _prepare(found, recipe)
-            yield found, _watch(cluster)
+            yield found, _watch(cluster, tell)
         return
     from ..clusters.start import cluster as start
 
     if cluster is not None and kind is not None and cluster != kind:
         settings = {}  # of another kind
-    if jobs is not None:
-        settings["jobs"] = jobs
+    settings |= more
     with start(cluster or kind, preset or own_preset, **settings) as started, started.get_client() as found:
-        tell(f"{len(getattr(started, 'workers', ()))} worker jobs asked for; dashboard {found.dashboard_link}")
+        asked_for = started.settings
+        what = "workers" if asked_for.kind == "local" else "worker jobs"
+        number = asked_for.processes if asked_for.kind == "local" else asked_for.jobs
+        tell(f"cluster   {asked_for.kind}, {number:,} {what}; dashboard {found.dashboard_link}")
         _prepare(found, recipe)
-        yield found, _watch(started)
+        yield found, _watch(started, tell)
 
 
-def _watch(cluster: Any) -> Callable[[], None]:
+def _watch(cluster: Any, tell: Callable[[str], None]) -> Callable[[], None]:
+    """Tells what became of worker jobs, and raises where there will be no more."""
     watch = getattr(cluster, "watch", None)
-    return (lambda: None) if watch is None else watch.check  # type: ignore[no-any-return]
+
+    def beat() -> None:
+        if watch is not None:
+            for line in watch.messages():
+                tell(f"cluster   {line}")
+            watch.check()
+
+    return beat
 
 
 def _prepare(client: Any, recipe: Recipe) -> None:

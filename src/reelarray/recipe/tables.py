@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 from ..driving import Policy
-from ..errors import RecipeError
+from ..errors import RecipeError, RecordingError, SettingError
 from ..formats import format_names
 from . import inputs, naming, outputs
 from .keywords import Keywords
@@ -76,13 +75,18 @@ def check_picture(given: Keywords, output: Keywords) -> None:
     path = given.get("path")
     if not isinstance(path, str) or not path.lower().endswith(".png"):
         raise RecipeError(f"[picture] path={path!r}: a name that ends in .png was expected")
-    if naming.has_placeholder(output["path"]):
+    naming.check(path)
+    if naming.has_placeholder(output["path"]) or naming.has_placeholder(path):
         raise RecipeError(
             '[picture] is drawn of one array; for a picture of each recording: [output] path = "{stem}.png"'
         )
     known = {"path": str} | outputs.of_picture()
     check_names("[picture]", given, known)
     check_values("[picture]", given, known)
+    try:
+        outputs.check_limits(given)
+    except RecordingError as error:
+        raise RecipeError(f"[picture] {error}") from error
 
 
 def check_run(given: Keywords) -> None:
@@ -99,12 +103,18 @@ def check_run(given: Keywords) -> None:
 
 
 def check_cluster(given: Keywords) -> None:
-    """Raise `RecipeError` for keys that no cluster has; their values are checked where the cluster is started."""
-    from ..clusters.settings import Settings
+    """Raise `RecipeError` for keys that no cluster has, and values that none can use; presets are looked up later."""
+    from ..clusters.settings import KINDS, NAMES, READ, SAME, SPECIAL
 
-    known = dict.fromkeys(["kind", "preset", *(field.name for field in dataclasses.fields(Settings))], Any)
+    known = ["kind", "preset", *NAMES, *SAME, *(name for names in SPECIAL.values() for name in names)]
     check_names("[cluster]", given, known)
-    check_values("[cluster]", given, known | {"kind": str, "preset": str})
+    check_values("[cluster]", given, {"kind": Literal[*KINDS], "preset": str})
+    for name, value in given.items():
+        if (read := READ.get(SAME.get(name, name))) is not None:
+            try:
+                read(value, name)
+            except SettingError as error:
+                raise RecipeError(f"[cluster] {error}") from error
 
 
 def check_names(where: str, given: Iterable[str], known: Iterable[str], *, open: bool = False) -> None:

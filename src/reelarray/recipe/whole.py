@@ -12,14 +12,14 @@ import pandas as pd
 import xarray as xr
 
 from ..driving import Failure, Policy, Stop
-from ..errors import GaveUp, ReelError, Unwritable
+from ..errors import ClusterError, FormatError, GaveUp, Unwritable
 from ..plot import save_spectrogram
 from ..recordings import clock
 from ..sinks.access import give_access
 from ..sinks.running import Output, Written
 from ..sinks.zarr import open_zarr, output_of
 from ..timeindex import ClockIndex
-from . import outputs
+from . import naming, outputs
 from .inputs import Deployment
 from .paths import absolute
 from .recipe import Recipe
@@ -41,18 +41,18 @@ class WholePlan:
         """The lazy result, and where it goes, checked."""
         x = deployment.open()
         result = recipe.apply(x)
-        path = absolute(recipe.output["path"], recipe.folder)
+        path = absolute(naming.literal(recipe.output["path"]), recipe.folder)
         if outputs.suffix(path) == ".png":
             outputs.check_picture(result, path)
             return cls(recipe, deployment, x, result, None)
         if recipe.picture:
-            outputs.check_picture(result, absolute(recipe.picture["path"], recipe.folder))
+            outputs.check_picture(result, picture_path(recipe))
         return cls(recipe, deployment, x, result, output_of(result, path, **outputs.options(recipe.output)))
 
     @property
     def path(self) -> str:
         """The path of the output."""
-        return absolute(self.recipe.output["path"], self.recipe.folder)
+        return absolute(naming.literal(self.recipe.output["path"]), self.recipe.folder)
 
     def look(self) -> Written | None:
         """What is in place."""
@@ -91,7 +91,7 @@ class WholePlan:
                 client=client,
                 beat=told,
             )
-        except GaveUp as error:
+        except (GaveUp, ClusterError) as error:
             gave_up, written = str(error), self.store.look()
         self._give_access(self.path)
         if gave_up or written.left:
@@ -99,9 +99,7 @@ class WholePlan:
         failure = None
         if self.recipe.picture:
             settings = {name: value for name, value in self.recipe.picture.plain().items() if name != "path"}
-            failure = self._draw(
-                open_zarr(self.path), absolute(self.recipe.picture["path"], self.recipe.folder), settings
-            )
+            failure = self._draw(open_zarr(self.path), picture_path(self.recipe), settings)
         return self._report(written, "failures" if _failures(written) or failure else "complete", "", failure)
 
     def _draw(self, spectra: xr.DataArray, path: str, settings: Mapping[str, Any]) -> Failure | None:
@@ -113,7 +111,7 @@ class WholePlan:
                 self._give_access(path)
         except Unwritable:
             raise
-        except (ReelError, OSError) as error:
+        except (FormatError, OSError) as error:
             return Failure.of(Path(path).name, error)
         return None
 
@@ -181,6 +179,11 @@ class WholePlan:
         begin, end = clock(self.result).labels(np.array([rows[0], rows[1] - 1], np.int64)).tolist()
         found = (chosen["stop"] >= pd.Timestamp(begin)) & (chosen["start"] <= pd.Timestamp(end))
         return [str(path) for path in chosen["path"][found]]
+
+
+def picture_path(recipe: Recipe) -> str:
+    """Where the picture goes."""
+    return absolute(naming.literal(recipe.picture["path"]), recipe.folder)
 
 
 def _failures(written: Written) -> tuple[Any, ...]:
