@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+_CREDENTIALS = ("_job_ca_file", "_job_cert", "_job_key")
 AT_ONCE = 4  # commands of the queue
 PATIENCE = 120.0  # seconds that a submission may take
 
@@ -162,6 +163,9 @@ def start_watched(settings: Settings, watch: JobWatch) -> Any:
         async def _close(self) -> None:
             watch.stop()
             await super()._close()
+            for name in _CREDENTIALS:  # else they lie beside the logs for as long as this object is referred to
+                if (file := self.__dict__.pop(name, None)) is not None:
+                    file.close()
 
     Job.__name__, Cluster.__name__ = base_job.__name__, base.__name__
     cluster = Cluster(

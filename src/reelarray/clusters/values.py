@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import SettingError
@@ -111,9 +111,10 @@ def seconds(value: Any, name: str) -> float:
 
 
 def flag(value: Any, name: str) -> bool:
-    """True or False."""
-    if isinstance(value, bool):
-        return value
+    """True or False, or the words for them."""
+    said = {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else value
+    if isinstance(said, bool):
+        return said
     raise SettingError(f"{name}={value!r} was given; true or false was expected")
 
 
@@ -133,3 +134,20 @@ def lines(value: Any, name: str) -> tuple[str, ...]:
     if isinstance(value, Sequence) and all(isinstance(line, str) for line in value):
         return tuple(value)
     raise SettingError(f"{name}={value!r} was given; a list of lines of text was expected")
+
+
+def assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """'NAME=VALUE' of a command line -> settings; a name that comes again makes a list of lines.
+
+    >>> assignments(["cores=4", "prologue=module load conda", "prologue=conda activate reel"])
+    {'cores': '4', 'prologue': ['module load conda', 'conda activate reel']}
+    """
+    found: dict[str, Any] = {}
+    for line in texts:
+        name, equals, value = line.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name:
+            raise SettingError(f"{line!r} was given; NAME=VALUE was expected, such as cores=4")
+        before = found.get(name)
+        found[name] = value if before is None else [*([before] if isinstance(before, str) else before), value]
+    return found

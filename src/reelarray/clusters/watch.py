@@ -328,9 +328,10 @@ class JobWatch:
             new = self._jobs[before:]
             taken = [str(job.job_id) for job in new if job.job_id is not None]
             refused = [job for job in new if job.job_id is None]
+        without = "not replaced yet" if refused else "Dask asks for another when it needs one"
         for job in lost:
             job.replaced = True
-            then = f"replaced by {taken.pop(0)}" if taken else "not replaced yet" if refused else "not replaced"
+            then = f"replaced by {taken.pop(0)}" if taken else without
             if job.job_id is not None:
                 self.say(f"worker job {job.job_id} ended: {_why(job)}; {then}")
         if refused:
