@@ -29,7 +29,10 @@ _PUBLIC = {
     "sinks.npzread": ("read_npz",),
     "sinks.audio": ("write_audio",),
     "plot": ("plot_spectrogram", "save_spectrogram"),
+    "recipe": ("Recipe", "Report", "load_recipe", "run_recipe"),
     "clusters.start": ("cluster",),
+    "clusters.runs": ("Run", "open_run", "runs"),
+    "clusters.submitting": ("submit",),
     "errors": (
         "CalibrationError",
         "ChunkError",

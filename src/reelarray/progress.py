@@ -29,7 +29,7 @@ class Progress:
         self.shown = now
         made = done - self.first
         left = (total - done) * (now - self.begun) / made if made else float("nan")
-        text = f"{self.what} {done}/{total}" + (f", {_span(left)} left" if made and done < total else "")
+        text = f"{self.what} {done}/{total}" + (f", {span(left)} left" if made and done < total else "")
         if self.terminal:
             filled = round(24 * done / max(total, 1))
             self.stream.write(f"\r\x1b[K[{'#' * filled}{'.' * (24 - filled)}] {text}")
@@ -45,9 +45,10 @@ class Progress:
             self.stream.flush()
 
 
-def _span(seconds: float) -> str:
-    """
-    >>> _span(42.2), _span(3700)
+def span(seconds: float) -> str:
+    """A length of time in few words.
+
+    >>> span(42.2), span(3700)
     ('42 s', '1 h 01 min')
     """
     if seconds < 100:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 COMMANDS = "reelarray.commands.jobs"
 # Options of `reel submit` that are settings of a cluster, by the name of the setting.
@@ -25,7 +26,7 @@ LINES = {
 }
 
 
-def add(commands: argparse._SubParsersAction, **options: object) -> None:
+def add(commands: argparse._SubParsersAction, **options: Any) -> None:
     """Add these subcommands."""
     _submit(commands, **options)
     _status(commands, **options)
@@ -33,11 +34,11 @@ def add(commands: argparse._SubParsersAction, **options: object) -> None:
     _cancel(commands, **options)
 
 
-def _submit(commands: argparse._SubParsersAction, **options: object) -> None:
+def _submit(commands: argparse._SubParsersAction, **options: Any) -> None:
     text = "run a recipe, or any command, in a batch queue; returns at once, and goes on without this terminal"
     p = commands.add_parser(
         "submit", help=text, description=text, usage="%(prog)s [options] (RECIPE | -- COMMAND [ARG ...])", **options
-    )  # type: ignore[arg-type]
+    )
     p.add_argument("recipe", nargs="?", metavar="RECIPE", help="TOML file that says what to run")
     p.add_argument("--cluster", metavar="KIND", help="slurm, pbs, or local (default: the recipe's, or as configured)")
     p.add_argument("--preset", metavar="NAME", help="of the worker jobs of a recipe; of the job of a command")
@@ -51,6 +52,9 @@ def _submit(commands: argparse._SubParsersAction, **options: object) -> None:
         group.add_argument(option, dest=name, metavar=metavar, help=what)
     for name, (option, metavar, what) in LINES.items():
         group.add_argument(option, dest=name, metavar=metavar, help=what, action="append")
+    group.add_argument(
+        "--set", action="append", metavar="NAME=VALUE", default=[], help="another setting of the cluster; repeatable"
+    )
     p.set_defaults(run=f"{COMMANDS}:submit_run")
     whole = p.parse_known_args
 
@@ -64,20 +68,20 @@ def _submit(commands: argparse._SubParsersAction, **options: object) -> None:
             p.error("one of RECIPE and -- COMMAND was expected")
         return found, rest
 
-    p.parse_known_args = split  # type: ignore[assignment]
+    p.parse_known_args = split  # type: ignore[method-assign]
 
 
-def _status(commands: argparse._SubParsersAction, **options: object) -> None:
+def _status(commands: argparse._SubParsersAction, **options: Any) -> None:
     text = "how a submitted run stands, or all of them"
-    p = commands.add_parser("status", help=text, description=text, **options)  # type: ignore[arg-type]
+    p = commands.add_parser("status", help=text, description=text, **options)
     p.add_argument("which", nargs="?", metavar="RUN", help="name or folder of a run (default: a line for each)")
     p.add_argument("--json", action="store_true", help="print JSON")
     p.set_defaults(run=f"{COMMANDS}:show_status")
 
 
-def _logs(commands: argparse._SubParsersAction, **options: object) -> None:
+def _logs(commands: argparse._SubParsersAction, **options: Any) -> None:
     text = "what a submitted run has written"
-    p = commands.add_parser("logs", help=text, description=text, **options)  # type: ignore[arg-type]
+    p = commands.add_parser("logs", help=text, description=text, **options)
     p.add_argument("which", metavar="RUN", help="name or folder of a run")
     p.add_argument("--errors", action="store_true", help="errors and messages instead of the output")
     p.add_argument("--job", metavar="ID", help="only of this job: a link of the run, or one of its worker jobs")
@@ -85,8 +89,8 @@ def _logs(commands: argparse._SubParsersAction, **options: object) -> None:
     p.set_defaults(run=f"{COMMANDS}:show_logs")
 
 
-def _cancel(commands: argparse._SubParsersAction, **options: object) -> None:
+def _cancel(commands: argparse._SubParsersAction, **options: Any) -> None:
     text = "end a submitted run, with all that is left of its chain"
-    p = commands.add_parser("cancel", help=text, description=text, **options)  # type: ignore[arg-type]
+    p = commands.add_parser("cancel", help=text, description=text, **options)
     p.add_argument("which", metavar="RUN", help="name or folder of a run")
     p.set_defaults(run=f"{COMMANDS}:cancel_run")

@@ -13,6 +13,8 @@ from ..cli.jobs import LINES, SETTINGS
 from ..clusters.runs import Run, open_run, runs, statuses
 from ..clusters.status import Status
 from ..clusters.submitting import submit
+from ..clusters.values import assignments
+from ..progress import span
 
 
 def submit_run(arguments: argparse.Namespace) -> int:
@@ -30,7 +32,7 @@ def submit_run(arguments: argparse.Namespace) -> int:
         chain=arguments.chain,
         jobs=arguments.jobs,
         dry_run=arguments.dry_run,
-        **{name: getattr(arguments, name) for name in (*SETTINGS, *LINES) if getattr(arguments, name) is not None},
+        **_settings(arguments),
     )
     if arguments.dry_run:
         print(run.script, end="")
@@ -40,6 +42,11 @@ def submit_run(arguments: argparse.Namespace) -> int:
     print(f"folder    {run.folder}")
     print(f"next      reel status {run.name}; reel logs {run.name} --errors; reel cancel {run.name}")
     return OK
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    named = {name: getattr(arguments, name) for name in (*SETTINGS, *LINES)}
+    return {name: value for name, value in named.items() if value is not None} | assignments(arguments.set)
 
 
 def show_status(arguments: argparse.Namespace) -> int:
@@ -109,14 +116,8 @@ def _progress(said: Mapping[str, Any] | None) -> str:
     if said.get("rate"):
         words.append(f"{said['rate']:.3g} a second")
     if said.get("seconds_left"):
-        words.append(f"{_span(said['seconds_left'])} left")
+        words.append(f"{span(said['seconds_left'])} left")
     return ", ".join(words)
-
-
-def _span(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _last_line(run: Run) -> str:
