@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -12,7 +12,7 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
-from dask._task_spec import Alias, Task, TaskRef
+from dask._task_spec import Alias, DataNode, Task, TaskRef
 from dask.array.chunk import getitem as chunk_getitem
 from dask.base import tokenize
 from dask.blockwise import Blockwise
@@ -282,3 +282,30 @@ def sources(array: Any) -> list[SourceTable]:
             if isinstance(table, SourceTable):
                 found[id(table)] = table
     return list(found.values())
+
+
+def paths(graph: Mapping[Any, Any], key: Any) -> set[str]:
+    """Paths of the files that a task of a graph, and the tasks that it needs, read from; none where it reads none."""
+    found: set[str] = set()
+    left: list[Any] = [graph[key]]
+    seen: set[int] = set()
+    while left:
+        thing = left.pop()
+        if id(thing) in seen:
+            continue
+        if isinstance(thing, SourceTable):
+            found.update(map(str, thing.path))
+        elif isinstance(thing, Later | Sent):
+            left.append(thing())
+        elif isinstance(thing, Task):
+            seen.add(id(thing))
+            left += [*thing.args, *thing.kwargs.values(), *(graph[k] for k in thing.dependencies if k in graph)]
+        elif isinstance(thing, Alias):
+            left.append(graph[thing.target])
+        elif isinstance(thing, DataNode):
+            left.append(thing.value)
+        elif isinstance(thing, Mapping):
+            left += thing.values()
+        elif isinstance(thing, list | tuple | set):
+            left += thing
+    return found

@@ -11,7 +11,6 @@ from typing import Any
 import dask
 from dask._task_spec import DataNode
 from dask.callbacks import Callback
-from dask.local import get_sync
 from dask.system import CPU_COUNT
 from dask.threaded import get as threaded_get
 
@@ -31,7 +30,7 @@ def on_threads(tasks: Tasks, todo: Sequence[Any], judge: Judge, stop: Stop, beat
     for units in _batches(todo, max(AT_ONCE, 16 * threads)):
         graph, keys = tasks.graph(units)
         pieces = [(unit, key, _needs(graph, key)) for unit, key in zip(units, keys, strict=True)]
-        if _share(pieces):
+        if _share(pieces) or Callback.active:  # callbacks, such as Dask's progress bar, follow one graph at a time
             whole = _whole(threaded_get, graph, pieces, judge, stop, beat)
         else:
             whole = _each(pieces, threads, judge, stop, beat)
@@ -124,9 +123,23 @@ def _run(piece: Piece) -> tuple[BaseException | None, Any, float]:
     """(what was raised, the value, seconds) of one unit."""
     begun = time.monotonic()
     try:
-        return None, get_sync(piece[2], piece[1]), time.monotonic() - begun
+        return None, _value(piece[2], piece[1]), time.monotonic() - begun
     except BaseException as error:
         return error, None, time.monotonic() - begun
+
+
+def _value(graph: Mapping[Any, Any], key: Any) -> Any:
+    """What a key of a small graph stands for."""
+    values: dict[Any, Any] = {}
+    left = [key]
+    while left:
+        needed = [name for name in graph[left[-1]].dependencies if name not in values]
+        if needed:
+            left += needed
+        else:
+            name = left.pop()
+            values[name] = graph[name](values)
+    return values[key]
 
 
 class _Stopped(BaseException):

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-from contextlib import suppress
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from zarr.storage import LocalStore
 
+from ..errors import Unwritable
 from . import faults
+
+# What a disk or its owner says to all writers alike; a folder that is gone was taken away.
+_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.ENOENT}
+
+
+@contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """What a disk or its owner refuses to all writers becomes `Unwritable`; other errors may pass."""
+    try:
+        yield
+    except Unwritable:
+        raise
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        told = Unwritable(f"{path} cannot be written: {error}")
+        told.errno = error.errno
+        raise told from error
 
 
 def write_whole(path: Path, data: Any, temporary: Path) -> None:
@@ -55,7 +77,7 @@ class AtomicStore(LocalStore):
     def __init__(self, root: Path | str, *, temporary: Path, read_only: bool = False) -> None:
         super().__init__(root, read_only=read_only)
         self.temporary = temporary
-        self.sizes: dict[str, int] = {}
+        self.sizes: dict[str, tuple[int, int]] = {}  # bytes and their CRC-32, by key
 
     def with_read_only(self, read_only: bool = False) -> AtomicStore:
         return type(self)(self.root, temporary=self.temporary, read_only=read_only)
@@ -66,7 +88,7 @@ class AtomicStore(LocalStore):
         if path.name == "zarr.json":  # chunks go into folders that are there, or the store was taken away
             path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data, self.temporary / f"{path.name}.{uuid4().hex}")
-        self.sizes[key] = len(value)
+        self.sizes[key] = len(value), zlib.crc32(data)
 
     def set_sync(self, key: str, value: Any) -> None:
         self._put(key, value)

@@ -1,32 +1,31 @@
-"""What is done, and how we know: one line a finished unit, written by one driver under a lock."""
+"""What is done, what failed, and how we know: one line a unit, written by the one driver that holds the lease."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .. import __version__
 from ..errors import ReelError
 from . import faults
+from .files import sync_folder, write_whole
+from .lease import NAME as LEASE
+from .lease import Lease, OutputHeld
 
-try:
-    import fcntl
-except ImportError:  # Windows: nobody keeps a second writer out
-    fcntl = None  # type: ignore[assignment]
+__all__ = ["FOLDER", "Journal", "OutputExists", "OutputHeld", "read_header", "read_records"]
 
-FORMAT = 1
+FORMAT = 2
 FOLDER = ".reelarray"
-NAME = "journal.jsonl"
+HEADER = "output.json"
+DONE = "done"
 
-Unit = Sequence[int]  # first and stop of chunks, for each dimension
-
-
-class OutputHeld(ReelError, BlockingIOError):
-    """Another process is writing the output."""
+Record = dict[str, Any]
 
 
 class OutputExists(ReelError, FileExistsError):
@@ -34,112 +33,141 @@ class OutputExists(ReelError, FileExistsError):
 
 
 class Journal:
-    """The journal of one store, held by this process: nobody else can write it until `close`, or the process's end.
+    """The journal of one output, held by this process: nobody else can write it until `close`, or the process's end.
 
-    The first line says what the store holds (`header`), each other line which whole chunks (or shards) are in place:
-    ``{"done": [first, stop, ...], "bytes": n}``, a range of chunks for each dimension. A line that the end of a
-    process tore is cut off; its chunks are made again, with the same bytes.
+    `output.json` says what the output is. Each driver appends to a file of its own below `done`, one JSON line for a
+    unit that is in place, ``{"done": unit, "of": fingerprint, ...}``, or that failed for good, ``{"failed": unit,
+    "of": ..., "type": ..., "message": ...}``; its first line says who it is. A line that the end of a process tore
+    does not count; its unit is made again, with the same bytes.
     """
 
-    def __init__(self, file: BinaryIO, header: dict[str, Any], units: list[Unit], end: int) -> None:
-        self._file, self.header, self.units, self._end = file, header, units, end
+    def __init__(self, folder: Path, lease: Lease, header: dict[str, Any], records: list[Record]) -> None:
+        self.folder, self.lease, self.header, self.records = folder, lease, header, records
+        self._file: BinaryIO | None = None
+        self._end = 0
 
     @classmethod
-    def open(cls, path: Path) -> Journal:
-        """Take hold of a journal and read it.
+    def hold(cls, folder: Path, what: Path, *, wait: float = 0.0) -> Journal:
+        """Take hold of a folder, whether it has a journal already or will get one.
 
         Raises
         ------
         OutputHeld : another process holds it
-        OutputExists : not a journal that this version can read
+        OutputExists : what is there is no journal that this version can read
         """
-        file = hold(path)
+        lease = Lease.acquire(folder / LEASE, what, wait=wait)
         try:
-            data = file.read()
-            end = data.rfind(b"\n") + 1
-            if end < len(data):
-                file.truncate(end)
-            header, units = read(data[:end], path)
+            for leftover in folder.glob(f".{HEADER}-*"):  # of a driver that was killed
+                leftover.unlink()
+            header = read_header(folder)
+            return cls(folder, lease, header, read_records(folder))
         except BaseException:
-            file.close()
+            lease.release()
             raise
-        return cls(file, header, units, end)
 
-    @classmethod
-    def create(cls, file: BinaryIO, header: dict[str, Any]) -> Journal:
-        """Begin a journal in a file that is held already."""
-        line = _line({"format": FORMAT, **header})
-        file.seek(0)
-        file.truncate()
-        file.write(line)
-        os.fsync(file.fileno())
-        return cls(file, header, [], len(line))
+    @property
+    def drivers(self) -> int:
+        """How many drivers worked on the output before this one."""
+        return sum("driver" in record for record in self.records)
 
-    def mark(self, units: Iterable[tuple[Unit, int]]) -> None:
-        """Say that units (their chunks, and the bytes written) are in place."""
-        lines = b"".join(_line({"done": unit, "bytes": written}) for unit, written in units)
+    def begin(self, header: Mapping[str, Any]) -> None:
+        """Say what the output is, in place of what was said before."""
+        self.header = {"format": FORMAT, **header}
+        data = json.dumps(self.header, indent=1, ensure_ascii=False).encode()
+        write_whole(self.folder / HEADER, data, self.folder / f".{HEADER}-{self.lease.token}")
+        sync_folder(self.folder)
+
+    def note(self, records: Iterable[Record]) -> None:
+        """Append lines, and have them on their way to the disk."""
+        lines = b"".join(_line(record) for record in records)
         faults.checkpoint("before marking")
+        self.lease.check()
+        file = self._open()
         try:
-            self._file.seek(self._end)
-            if (self._file.write(lines) or 0) < len(lines):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._file.name))
+            file.seek(self._end)
+            if (file.write(lines) or 0) < len(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file.name))
         except BaseException:
             with suppress(OSError):  # a full disk may have taken half a line
-                self._file.truncate(self._end)
+                file.truncate(self._end)
             raise
         self._end += len(lines)
         faults.checkpoint("after marking")
 
     def sync(self) -> None:
         """Make the lines durable."""
-        os.fsync(self._file.fileno())
+        if self._file is not None:
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Let go."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+        self.lease.release()
+
+    def moved(self, folder: Path) -> None:
+        """The output has a new name."""
+        self.folder = folder
+        self.lease.moved(folder / LEASE)
+
+    def _open(self) -> BinaryIO:
+        if self._file is None:
+            folder = self.folder / DONE
+            folder.mkdir(exist_ok=True)
+            number = 1 + max((int(p.name[:6]) for p in folder.glob("[0-9]" * 6 + "-*.jsonl")), default=0)
+            path = folder / f"{number:06}-{self.lease.token}.jsonl"
+            self._file = open(path, "xb", buffering=0)  # noqa: SIM115
+            who = {k: v for k, v in self.lease._known.items() if k in ("host", "pid", "job")}
+            first = _line({"driver": self.lease.token, **who, "version": __version__, "began": round(time.time(), 3)})
+            self._file.write(first)
+            self._end = len(first)
+            sync_folder(folder)
+        return self._file
 
 
-def hold(path: Path, store: Path | None = None) -> BinaryIO:
-    """Open a file for reading and writing, unbuffered, that nobody else can hold; the lock ends with the process."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        file = os.fdopen(handle, "r+b", buffering=0)
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(handle), os.stat(path)):
-                return file  # else it was moved between the opening and the lock: look again
-            file.close()
-        except BlockingIOError:
-            file.close()
-            raise OutputHeld(
-                f"{store or path.parent.parent} is being written by another process: wait for it or end it, then call "
-                "again; what it has finished is kept"
-            ) from None
-        except BaseException:
-            file.close()
-            raise
+def read_header(folder: Path) -> dict[str, Any]:
+    """What an output is; nothing where there is none.
 
-
-def read(data: bytes, path: Path) -> tuple[dict[str, Any], list[Unit]]:
-    """(header, finished units) of a journal's whole lines; lines that are damaged do not count."""
-    lines = data.splitlines()
+    Raises
+    ------
+    OutputExists : damaged, or of a newer version
+    """
+    path = folder / HEADER
     try:
-        header = json.loads(lines[0])
-        known = header["format"] == FORMAT
-    except (ValueError, IndexError, KeyError, TypeError):
+        header = json.loads(path.read_bytes())
+        found = header["format"]
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError):
+        raise OutputExists(f"{path} is damaged: what the output is is not known; overwrite=True replaces it") from None
+    if found != FORMAT:
         raise OutputExists(
-            f"{path} is damaged: what the store holds is not known; overwrite=True replaces it"
-        ) from None
-    if not known:
-        raise OutputExists(
-            f"{path} has format {header.get('format')}, {FORMAT} was expected: a newer reelarray wrote it; use that "
-            "one, or overwrite=True to replace the store"
+            f"{path} has format {found}, {FORMAT} was expected: another version of reelarray wrote it; use that, or "
+            "overwrite=True to replace the output"
         )
-    return header, [entry["done"] for entry in _entries(lines[1:])]
+    return dict(header)
 
 
-def _entries(lines: list[bytes]) -> Iterator[dict[str, Any]]:
+def read_records(folder: Path) -> list[Record]:
+    """All whole lines of all drivers, those of the first driver first; lines that are damaged do not count."""
+    found: list[Record] = []
+    for path in sorted((folder / DONE).glob("*.jsonl")):
+        data = path.read_bytes()
+        found += _entries(data[: data.rfind(b"\n") + 1].splitlines())
+    return found
+
+
+def failures(records: Iterable[Record]) -> dict[Hashable, Record]:
+    """The last failure of each unit, by the unit and the fingerprint that it failed with."""
+    found: dict[Hashable, Record] = {}
+    for record in records:
+        if "failed" in record:
+            unit = record["failed"]
+            found[tuple(unit) if isinstance(unit, list) else unit, record.get("of")] = record
+    return found
+
+
+def _entries(lines: list[bytes]) -> Iterator[Record]:
     try:
         found = json.loads(b"[" + b",".join(lines) + b"]")  # one call for all: half the time of one call each
     except ValueError:
@@ -147,8 +175,8 @@ def _entries(lines: list[bytes]) -> Iterator[dict[str, Any]]:
         for line in lines:
             with suppress(ValueError):
                 found.append(json.loads(line))
-    return (entry for entry in found if isinstance(entry, dict) and "done" in entry)
+    return (entry for entry in found if isinstance(entry, dict))
 
 
-def _line(entry: dict[str, Any]) -> bytes:
-    return json.dumps(entry, separators=(",", ":"), sort_keys=True).encode() + b"\n"
+def _line(record: Record) -> bytes:
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..errors import ChunkError
 from ..table import MEBI
-from .journal import Unit
 
+Unit = Sequence[int]  # first and stop of pieces, for each dimension
 SMALLEST, LARGEST = MEBI, 4 * MEBI + MEBI // 16  # bytes of a chunk before compression: performance.md section 5;
 # and a little more, because spectra have one frequency more than a power of two
 MOST_PARTS = 8  # chunks along one dimension, that a moment of all frequencies has to be read from
@@ -55,9 +55,8 @@ class Layout:
             np.cumsum(marks, axis=axis, out=marks)
         return marks[tuple(slice(-1) for _ in self.grid)] > 0
 
-    def missing(self, chunks: tuple[tuple[int, ...], ...], units: Sequence[Unit]) -> list[tuple[int, ...]]:
-        """The blocks, of those that hold something, of which not every piece is in place."""
-        found = self.done(units)
+    def missing(self, chunks: tuple[tuple[int, ...], ...], found: np.ndarray) -> list[tuple[int, ...]]:
+        """The blocks, of those that hold something, of which not every piece is in place: `found` is (grid) bool."""
         for axis, (sizes, piece) in enumerate(zip(chunks, self.pieces, strict=True)):
             starts = (
                 np.append(0, np.cumsum(sizes)[:-1])[np.array(sizes) > 0] // piece

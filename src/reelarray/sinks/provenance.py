@@ -91,6 +91,26 @@ def changed_inputs(before: Inputs, now: Inputs) -> str | None:
     return None
 
 
+def replaced_files(x: xr.DataArray, before: Inputs) -> set[str] | None:
+    """Paths of the files that were replaced since a list of inputs was made, each by one with as many samples.
+
+    None where more than that changed: other files, or other parts of them.
+    """
+    found = set()
+    tables = list({_digest(table): table for table in _tables(x)}.values())
+    paths = [str(path) for table in tables for path in table.path[table.kind != GAP]]
+    now = [row for table in tables for row in _rows(table)]
+    if len(now) != len(before):
+        return None
+    for path, old, new in zip(paths, before, now, strict=True):
+        same = [o == n for o, n in zip(old, new, strict=True)]
+        if not (same[0] and all(same[3:])):
+            return None
+        if not all(same):
+            found.add(path)
+    return found
+
+
 def plain(value: Any, where: str = "attribute") -> Any:
     """A JSON value: NumPy scalars and arrays become numbers and lists.
 

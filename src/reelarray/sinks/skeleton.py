@@ -21,7 +21,7 @@ from .encode import Encoding, cf_coordinate
 from .files import AtomicStore, write_whole
 from .journal import FOLDER
 from .layout import Layout
-from .provenance import Inputs, fingerprint, plain
+from .provenance import Inputs, plain
 
 MOST_LABELS = 10**7  # above, the clock table stands alone
 COORD_CHUNK = 2**20  # labels
@@ -89,9 +89,14 @@ def build(root: Path, temporary: Path, skeleton: Skeleton) -> None:
             _write_coord(group, key, coord, **(extra if key == own.name else {}))
         names = {"name": str(own.name), "bounds": None if own.bounds is None else str(own.bounds)}
         _write_clock(group, own.clock, {**names, "attrs": plain(dict(x.coords[own.name].attrs))})
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in skeleton.inputs)
-    write_whole(root / FOLDER / INPUTS, lines.encode(), temporary / INPUTS)
+    write_inputs(root, skeleton, temporary / INPUTS)
     _consolidate(root, temporary)
+
+
+def write_inputs(root: Path, skeleton: Skeleton, temporary: Path) -> None:
+    """Write the list of all input files, one JSON line each."""
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in skeleton.inputs)
+    write_whole(root / FOLDER / INPUTS, lines.encode(), temporary)
 
 
 _OPTIONS: dict[str, Any] = {
@@ -111,7 +116,6 @@ def _root_attrs(skeleton: Skeleton, labels: Mapping[str, Any]) -> dict[str, Any]
         "software": f"reelarray {__version__}",
         "inputs": some,
         "reelarray_variable": skeleton.name,
-        "reelarray_fingerprint": fingerprint(skeleton.identity),
     }
 
 

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
+
 from . import faults
 from .files import sync_folder
-from .journal import FOLDER, NAME, Journal, OutputExists, OutputHeld, hold
-from .provenance import changed_inputs, differences, fingerprint, is_known
-from .skeleton import INPUTS, Skeleton, build
+from .journal import FOLDER, HEADER, Journal, OutputExists, OutputHeld, Record
+from .layout import Layout, Unit
+from .lease import NAME as LEASE
+from .lease import Lease
+from .provenance import changed_inputs, differences, fingerprint, is_known, replaced_files
+from .skeleton import INPUTS, Skeleton, build, write_inputs
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -26,9 +34,16 @@ class Store:
         self.path, self.journal = path, journal
         self.temporary = path / FOLDER / f"run-{uuid4().hex}"
 
+    @property
+    def mark(self) -> str:
+        """What lines of the journal say that they are of."""
+        return mark_of(self.journal.header)
+
     def begin(self) -> None:
         """Remove what a killed run left behind, and make a place for this run's temporary files."""
         _remove_runs(self.path / FOLDER)
+        for leftover in (self.path / FOLDER).glob(f".{INPUTS}-*"):
+            leftover.unlink()
         self.temporary.mkdir()
 
     def close(self) -> None:
@@ -37,6 +52,43 @@ class Store:
             _remove_runs(self.path / FOLDER)
         finally:
             self.journal.close()
+
+
+def mark_of(header: Mapping[str, Any]) -> str:
+    """The short form of a fingerprint that stands in each line."""
+    return str(header.get("fingerprint", ""))[:16]
+
+
+def in_place(header: Mapping[str, Any], records: Sequence[Record], layout: Layout) -> np.ndarray:
+    """Which pieces of a store are done: (grid) bool.
+
+    What was done before an input was replaced counts where it does not touch that input (`accepts` in the header).
+    """
+    accepted: dict[str, list[Unit]] = {mark_of(header): [], **header.get("accepts", {})}
+    units: dict[str, list[Unit]] = {mark: [] for mark in accepted}
+    for record in records:
+        if "done" in record and record.get("of") in units:
+            units[record["of"]].append(record["done"])
+    found = np.zeros(layout.grid, bool)
+    for mark, touched in accepted.items():
+        if units[mark]:
+            found |= layout.done(units[mark]) & ~layout.done(touched) if touched else layout.done(units[mark])
+    return found
+
+
+def failed_before(header: Mapping[str, Any], records: Sequence[Record]) -> dict[tuple[int, ...], Record]:
+    """The units that failed for good, with inputs and parameters as they are now."""
+    accepted: dict[str, list[Unit]] = {mark_of(header): [], **header.get("accepts", {})}
+    found = {}
+    for record in records:
+        unit = tuple(record.get("failed", ()))
+        if unit and record.get("of") in accepted and not any(_meet(unit, t) for t in accepted[record["of"]]):
+            found[unit] = record
+    return found
+
+
+def _meet(one: Unit, other: Unit) -> bool:
+    return all(max(a, c) < min(b, d) for a, b, c, d in zip(one[::2], one[1::2], other[::2], other[1::2], strict=True))
 
 
 def _remove_runs(folder: Path) -> None:
@@ -48,12 +100,22 @@ def _remove_runs(folder: Path) -> None:
         shutil.rmtree(dead)
 
 
-def open_or_create(path: Path, skeleton: Skeleton, *, overwrite: bool) -> Store:
+def open_or_create(
+    path: Path,
+    skeleton: Skeleton,
+    *,
+    overwrite: bool,
+    wait: float = 0.0,
+    touched: Callable[[set[str]], list[Unit]] = lambda paths: [],
+) -> Store:
     """The store of an array, held: the one that is there if it is this array's, else a new one.
+
+    Where the array is the same but for inputs that were replaced, each by one with as many samples, the store is kept
+    and only the units that `touched` names for their paths are to be made again.
 
     Raises
     ------
-    OutputHeld : another process is writing it
+    OutputHeld : another process is writing it, and did so for `wait` seconds
     OutputExists : something else is there, or a store of another array, and `overwrite` is not set; or, whether set or
         not, a folder that is no Zarr store
     """
@@ -61,13 +123,13 @@ def open_or_create(path: Path, skeleton: Skeleton, *, overwrite: bool) -> Store:
         if _is_free(path) and _trash(path).exists():
             os.rename(_trash(path), path)  # a killed attempt got no further than taking the old store away
         replace = not _is_free(path)
-        old = _open(path, skeleton, overwrite) if replace else None
+        old = _open(path, skeleton, overwrite, wait, touched) if replace else None
         same = old is not None and old.journal.header.get("fingerprint") == fingerprint(skeleton.identity)
         if old is not None and same and (is_known(skeleton.identity) or not overwrite):
             _tidy(path)
             return old
         try:
-            return _create(path, skeleton, replace)
+            return _create(path, skeleton, replace, old, wait)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise  # else somebody else made it first: look at theirs
@@ -80,25 +142,52 @@ def _is_free(path: Path) -> bool:
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
-def _open(path: Path, skeleton: Skeleton, overwrite: bool) -> Store | None:
+def _open(
+    path: Path, skeleton: Skeleton, overwrite: bool, wait: float, touched: Callable[[set[str]], list[Unit]]
+) -> Store | None:
     """What is at a path, held; None where it has no journal but may be replaced."""
-    if not (path / FOLDER / NAME).is_file():
+    if not (path / FOLDER / HEADER).is_file():
         if overwrite and path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")):
             return None
         kind = "a folder" if path.is_dir() else "a file"
         also = "" if not path.is_dir() else ", or overwrite=True if it is a Zarr store to be replaced"
         raise OutputExists(f"{path} is {kind} that write_zarr did not make; choose another path, remove it{also}")
     try:
-        journal = Journal.open(path / FOLDER / NAME)
+        journal = Journal.hold(path / FOLDER, path, wait=wait)
     except OutputExists:
         if not overwrite:
             raise
         return None
     store = Store(path, journal)
-    if not overwrite and journal.header.get("fingerprint") != fingerprint(skeleton.identity):
+    try:
+        same = journal.header.get("fingerprint") == fingerprint(skeleton.identity)
+        if not same and not _adopt(store, skeleton, touched) and not overwrite:
+            raise OutputExists(_what_differs(path, journal.header, skeleton))
+    except BaseException:
         journal.close()
-        raise OutputExists(_what_differs(path, journal.header, skeleton))
+        raise
     return store
+
+
+def _adopt(store: Store, skeleton: Skeleton, touched: Callable[[set[str]], list[Unit]]) -> bool:
+    """Take over a store of the same array with some inputs replaced; what touches them is not done any more."""
+    header, folder = store.journal.header, store.path / FOLDER
+    before = {k: v for k, v in header.get("identity", {}).items() if k != "inputs"}
+    if before != {k: v for k, v in skeleton.identity.items() if k != "inputs"}:
+        return False
+    try:
+        files = replaced_files(skeleton.x, [json.loads(line) for line in (folder / INPUTS).read_bytes().splitlines()])
+    except (OSError, ValueError):
+        return False
+    if files is None:
+        return False
+    units = [list(unit) for unit in touched(files)] if files else []
+    log.warning("%s: %d inputs were replaced since; %d blocks are made again", store.path, len(files), len(units))
+    accepts = {mark: [*touch, *units] for mark, touch in header.get("accepts", {}).items()}
+    new = {**header, "fingerprint": fingerprint(skeleton.identity), "identity": skeleton.identity}
+    store.journal.begin(new | {"accepts": {**accepts, mark_of(header): units}})  # from here on the blocks are not done
+    write_inputs(store.path, skeleton, folder / f".{INPUTS}-{store.journal.lease.token}")
+    return True
 
 
 def _what_differs(path: Path, header: Mapping[str, Any], skeleton: Skeleton) -> str:
@@ -134,38 +223,49 @@ def _tidy(path: Path) -> None:
     partial = _partial(path)
     if partial.exists():
         (partial / FOLDER).mkdir(exist_ok=True)
-        with suppress(OutputHeld), hold(partial / FOLDER / NAME):
+        with suppress(OutputHeld, OutputExists):
+            journal = Journal.hold(partial / FOLDER, path)
             shutil.rmtree(partial)
+            journal.close()
 
 
-def _create(path: Path, skeleton: Skeleton, replace: bool) -> Store:
-    """Build beside the path, under a lock, and rename into place."""
+def _create(path: Path, skeleton: Skeleton, replace: bool, old: Store | None, wait: float) -> Store:
+    """Build beside the path, under a lease, and rename into place."""
     partial, trash = _partial(path), _trash(path)
     (partial / FOLDER).mkdir(parents=True, exist_ok=True)
-    file = hold(partial / FOLDER / NAME, path)
+    try:
+        lease = Lease.acquire(partial / FOLDER / LEASE, path, wait=wait)
+    except FileNotFoundError:  # renamed into place just now
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+    journal = Journal(partial / FOLDER, lease, {}, [])
     try:
         for leftover in (*partial.iterdir(), *(partial / FOLDER).iterdir()):
-            if leftover not in (partial / FOLDER, partial / FOLDER / NAME):
+            if leftover not in (partial / FOLDER, partial / FOLDER / LEASE):
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         if trash.exists():
             shutil.rmtree(trash)
-        header = {
-            "fingerprint": fingerprint(skeleton.identity),
-            "identity": skeleton.identity,
-            "grid": skeleton.layout.grid,
-        }
-        store = Store(path, Journal.create(file, header))
+        store = Store(path, journal)
         temporary = partial / FOLDER / store.temporary.name
         temporary.mkdir()
         build(partial, temporary, skeleton)
         shutil.rmtree(temporary)
+        journal.begin(
+            {
+                "fingerprint": fingerprint(skeleton.identity),
+                "identity": skeleton.identity,
+                "grid": skeleton.layout.grid,
+            }
+        )
         for folder in (partial, *(f for f in partial.rglob("*") if f.is_dir())):
             sync_folder(folder)
         faults.checkpoint("before renaming the store")
         if replace:
             os.rename(path, trash)
+            if old is not None:
+                old.journal.moved(trash / FOLDER)
             faults.checkpoint("between the old store and the new")
         os.rename(partial, path)  # onto an empty folder at most
+        journal.moved(path / FOLDER)
         sync_folder(path.parent)
         faults.checkpoint("after renaming the store")
         if trash.exists():
@@ -176,6 +276,6 @@ def _create(path: Path, skeleton: Skeleton, replace: bool) -> Store:
                 os.rename(trash, path)
         with suppress(OSError):
             shutil.rmtree(partial)
-        file.close()
+        journal.close()
         raise
     return store

@@ -7,41 +7,27 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
 
+from ..driving import Policy
 from ..errors import FormatError, RecordingError
 from ..recordings import label
-from . import clocktable, layout
+from . import clocktable
 from .compression import compressor
 from .encode import encoding_of
-from .journal import FOLDER, NAME, read
+from .journal import FOLDER, read_header, read_records
 from .layout import Layout, Sizes
-from .provenance import identity
-from .skeleton import CLOCK, Skeleton
-from .store import Store, open_or_create
-from .units import BlockWriter, Encode, write_blocks
+from .running import Output, Written
+from .skeleton import CLOCK
+from .store import in_place
 
 _TOKEN = re.compile(r"-[0-9a-f]{32}$")  # xarray names an array after Dask's where it has no name
 READ_BLOCK = 32 * 2**20  # bytes of one block of what open_zarr returns
-SYNC_EVERY = 64  # units whose lines may be lost to a power failure: they would be made again
-
-
-@dataclass(frozen=True)
-class Written:
-    """What `write_zarr` did: `total` blocks, of which `skipped` were there and `done` were written, `bytes` in all."""
-
-    path: Path
-    total: int
-    skipped: int
-    done: int
-    bytes: int
 
 
 def write_zarr(
@@ -56,6 +42,7 @@ def write_zarr(
     shard: Sizes = None,
     name: str | None = None,
     overwrite: bool = False,
+    wait: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Written:
     """Write an array to a Zarr store (format 3), block by block: (time, ...) [u] -> a folder that xarray opens.
@@ -86,6 +73,7 @@ def write_zarr(
     name : of the variable; that of x, or "values", unless given
     overwrite : replace a store of another array. One of the same files and parameters is completed as ever; one whose
         values have no known origin is written anew
+    wait : seconds to wait for another process that writes the store
     progress : called here with (blocks in place, blocks in all), first with what was there
 
     What an array is, is told by its attributes, coordinates, clock, shape, and the names, sizes and times of change of
@@ -98,8 +86,9 @@ def write_zarr(
     ChunkError : blocks that are not whole chunks; the message names sizes
     OutputExists : the path holds something else, or another array (the message says what differs)
     OutputHeld : another process is writing there
+    Unwritable : no space, no permission, ...; what is in place stays noted, no more
     RecordingError, CalibrationError : what cannot be stored; "db16" of what is no power, or above 32767 steps
-    OSError : no space, no permission, ...; what is in place stays noted, no more
+    Exception : the first that a block raises
 
     >>> import tempfile
     >>> from reelarray import recording, spectrogram
@@ -111,6 +100,38 @@ def write_zarr(
     >>> quiet.attrs["units"], quiet.values.max().round(2)
     ('dB re 1 uPa2 Hz-1', np.float64(-327.67))
     """
+    how: dict[str, Any] = {"encoding": encoding, "step": step, "keep_bits": keep_bits, "compression": compression}
+    output = output_of(x, path, chunk=chunk, shard=shard, name=name, **how)
+
+    def beat(state: Written) -> None:
+        if progress is not None and (told[0] is None or state.done != told[0]):
+            told[0] = state.done
+            progress(state.skipped + state.done, state.total)
+
+    told: list[int | None] = [None]
+    once = Policy(retries=0, on_error="raise")
+    return output.write(once, overwrite=overwrite, retry_failed=True, wait=wait, beat=beat)
+
+
+def output_of(
+    x: xr.DataArray,
+    path: str | os.PathLike[str],
+    *,
+    encoding: str | None = None,
+    step: float | None = None,
+    keep_bits: int | None = None,
+    compression: str | None = None,
+    chunk: Sizes = None,
+    shard: Sizes = None,
+    name: str | None = None,
+) -> Output:
+    """An array and the store that it would go to, checked; nothing is touched. Takes and raises what `write_zarr` does.
+
+    >>> from reelarray import recording, spectrogram
+    >>> x = recording(np.zeros(4096, "f4"), rate=4096, units="Pa")
+    >>> output_of(spectrogram(x), "nowhere/quiet.zarr").look().skipped
+    0
+    """
     if not isinstance(x, xr.DataArray) or not x.ndim:
         raise RecordingError(
             f"a {type(x).__name__} without dimensions was given; an xarray.DataArray with one or more was expected"
@@ -119,13 +140,7 @@ def write_zarr(
     name = _name(x, name)
     stored = encoding_of(x, encoding, step=step, keep_bits=keep_bits)
     compressor(compression)
-    known, inputs = identity(x, name, stored.dtype, stored.told)
-    data, blocks, laid = _lay_out(x, stored.dtype, chunk, shard)
-    store = open_or_create(target, Skeleton(x, name, stored, laid, compression, known, inputs), overwrite=overwrite)
-    try:
-        return _complete(store, name, x, data, blocks, stored.encode, progress)
-    finally:
-        store.close()
+    return Output(x, target, name, stored, chunk=chunk, shard=shard, compression=compression)
 
 
 def _name(x: xr.DataArray, name: str | None) -> str:
@@ -137,54 +152,6 @@ def _name(x: xr.DataArray, name: str | None) -> str:
             f"the name {(taken or [found])[0]!r} is taken in the store or by a coordinate: pass name=, or x.rename(...)"
         )
     return found
-
-
-def _lay_out(x: xr.DataArray, dtype: np.dtype, chunk: Sizes, shard: Sizes) -> tuple[Any, tuple[int, ...], Layout]:
-    """(dask array, its block sizes, where they lie): what is in memory gets blocks here."""
-    if isinstance(x.data, da.Array):
-        blocks = layout.even(x.data.chunks, x.dims)
-        return x.data, blocks, layout.plan(x.shape, x.dims, blocks, dtype.itemsize, chunk, shard)
-    values = np.asarray(x.data)
-    rows = layout.rows_in_memory(x.shape, x.dims, dtype.itemsize, chunk, shard)
-    blocks = (rows, *x.shape[1:])
-    laid = layout.plan(x.shape, x.dims, blocks, dtype.itemsize, chunk, shard)
-    return da.from_array(values, chunks=blocks, name=False), blocks, laid
-
-
-def _complete(
-    store: Store,
-    name: str,
-    x: xr.DataArray,
-    data: da.Array,
-    blocks: tuple[int, ...],
-    encode: Encode,
-    progress: Callable[[int, int], None] | None,
-) -> Written:
-    """Write what is missing."""
-    array = zarr.open_array(str(store.path), path=name, mode="r")
-    laid = Layout(array.shape, array.chunks, array.shards)
-    layout.check_fits(laid, blocks, x.dims)
-    todo = laid.missing(data.chunks, store.journal.units)
-    region = layout.region_of(data.chunks)
-    total = int(np.prod([sum(n > 0 for n in sizes) for sizes in data.chunks]))
-    skipped, written, done = total - len(todo), 0, 0
-    if progress is not None:
-        progress(skipped, total)
-
-    def mark(index: tuple[int, ...], size: int) -> None:
-        nonlocal written, done
-        store.journal.mark([(laid.unit(region(index)), size)])
-        written, done = written + size, done + 1
-        if done % SYNC_EVERY == 0:
-            store.journal.sync()
-        if progress is not None:
-            progress(skipped + done, total)
-
-    store.begin()
-    if todo:
-        write_blocks(data, BlockWriter(store.path, name, store.temporary, laid, encode), todo, mark)
-        store.journal.sync()
-    return Written(store.path, total, skipped, done, written)
 
 
 def _local(path: str | os.PathLike[str]) -> Path:
@@ -273,12 +240,10 @@ def _clock(group: zarr.Group) -> tuple[Any, Mapping[str, Any]]:
 
 
 def _warn_if_incomplete(path: str, laid: Layout) -> None:
-    journal = Path(path) / FOLDER / NAME
-    if "://" in path or not journal.is_file():
+    folder = Path(path) / FOLDER
+    if "://" in path or not (header := read_header(folder)):
         return
-    data = journal.read_bytes()
-    _, units = read(data[: data.rfind(b"\n") + 1], journal)
-    grid = laid.done(units)
+    grid = in_place(header, read_records(folder), laid)
     if not grid.all():
         warnings.warn(
             f"{path}: {int(grid.sum())} of {grid.size} chunks are written; the rest reads as missing. Call write_zarr "

@@ -12,6 +12,7 @@ from reelarray import graph
 from reelarray.clock import SampleClock
 from reelarray.formats import probe
 from reelarray.recordings import label
+from reelarray.sinks.journal import read_records
 from reelarray.table import SourceTable
 
 START = 1_646_092_800_000_000_000  # 2022-03-01T00:00:00
@@ -47,13 +48,24 @@ def spectra(paths: list[Path], *, block: int = 12, **options):
 
 
 def content(folder: Path, *, journal: bool = False) -> dict[str, bytes]:
-    """Every file of a store; without the journal, whose lines may stand in any order."""
+    """Every file of a store; without the journal, whose lines tell who did what and when."""
     found = {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
-    if not journal:
-        del found[".reelarray/journal.jsonl"]
-    return found
+    return {name: data for name, data in found.items() if journal or not name.startswith(".reelarray/done/")}
+
+
+def noted(folder: Path) -> list[dict]:
+    """The lines of a store's journal that say what is done."""
+    return [record for record in read_records(folder / ".reelarray") if "done" in record]
+
+
+def forget(folder: Path, keep: slice) -> None:
+    """Cut lines out of the journal of a store that one driver wrote."""
+    (journal,) = (folder / ".reelarray" / "done").iterdir()
+    driver, *lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(driver + b"".join(lines[keep]))
 
 
 def nothing_temporary(path: Path) -> None:
-    left = [f for f in path.parent.rglob("*") if "reelarray-" in f.name or "run-" in f.name or "dead-" in f.name]
+    marks = ("reelarray-", "run-", "dead-", "lease")
+    left = [f for f in path.parent.rglob("*") if any(mark in f.name for mark in marks)]
     assert left == []

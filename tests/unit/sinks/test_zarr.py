@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from stores import content, files, nothing_temporary, recorded, spectra
+from stores import START, content, files, forget, noted, nothing_temporary, recorded, spectra
 
 import reelarray as ra
 from reelarray.sinks import faults
@@ -222,24 +222,22 @@ def test_missing_blocks_are_made_and_nothing_else(paths, out, tmp_path):
     x = spectra(paths)
     ra.write_zarr(x, tmp_path / "whole.zarr")
     ra.write_zarr(x, out)
-    journal = out / ".reelarray" / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(lines[0] + b"".join(lines[4:-2]))
+    forget(out, slice(3, -2))
     with pytest.warns(UserWarning, match=r"chunks are written; the rest reads as missing"):
         ra.open_zarr(out)
     seen = []
     report = ra.write_zarr(x, out, progress=lambda done, total: seen.append(done))
     assert report.done == 5
-    assert seen == list(range(report.total - 5, report.total + 1))
+    assert (seen[0], seen[-1]) == (report.total - 5, report.total)
+    assert seen == sorted(set(seen))
     assert content(out) == content(tmp_path / "whole.zarr")
 
 
 def test_a_run_goes_on_with_other_blocks_and_another_folder_of_inputs(paths, out, tmp_path):
     x = spectra(paths, block=12)
     ra.write_zarr(x, out, chunk=6)
-    journal = out / ".reelarray" / "journal.jsonl"
     whole = content(out)
-    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:10]))
+    forget(out, slice(9))
     (tmp_path / "input").rename(tmp_path / "moved")
     moved = [tmp_path / "moved" / p.name for p in paths]
     report = ra.write_zarr(spectra(moved, block=36), out)
@@ -266,10 +264,48 @@ def test_other_parameters_are_named(paths, out):
     nothing_temporary(out)
 
 
-def test_an_input_that_changed_is_named(paths, out):
-    ra.write_zarr(spectra(paths), out)
+def test_an_input_that_was_replaced_costs_the_blocks_that_it_touches(paths, out, tmp_path):
+    """Files 0 and 1 are joined, so that one block reads both; blocks of file 2 are kept."""
+    total = ra.write_zarr(spectra(paths), out).total
+    before = content(out)
+    values = np.fromfile(paths[1], "<i2") // 2
+    paths[1].write_bytes(values.tobytes())
     os.utime(paths[1], ns=(1, 1_646_092_800_000_000_001))
-    with pytest.raises(OutputExists, match=r"input 0001.raw: modified_ns \d+ there, \d+ now"):
+    report = ra.write_zarr(spectra(paths), out)
+    touched = spectra(paths).data.numblocks[0] - report.skipped
+    assert report.total == total
+    assert total / 3 <= touched == report.done <= total / 3 + 2
+    ra.write_zarr(spectra(paths), tmp_path / "new.zarr")
+    same = {name for name, data in content(tmp_path / "new.zarr").items() if data == before.get(name)}
+    assert len([name for name in same if "/c." in name]) >= report.skipped
+    assert ra.open_zarr(out).values.tobytes() == spectra(paths).values.tobytes()
+    assert ra.write_zarr(spectra(paths), out).done == 0
+
+
+def test_inputs_that_are_replaced_again_and_again(paths, out):
+    """Also between drivers that did not finish: what is in place is of the files that are there."""
+    ra.write_zarr(spectra(paths), out)
+    for k in (2, 0, 2):
+        paths[k].write_bytes((np.fromfile(paths[k], "<i2") + k + 1).tobytes())
+        os.utime(paths[k], ns=(1, START + k + paths[k].stat().st_mtime_ns % 1000))
+
+        def some(done, total, seen=[]):  # noqa: B006
+            seen.append(done)
+            if len(seen) == 4:
+                raise KeyboardInterrupt
+
+        with dask.config.set(scheduler="sync"), pytest.raises(KeyboardInterrupt):
+            ra.write_zarr(spectra(paths), out, progress=some)
+    with pytest.warns(UserWarning, match="chunks are written"):
+        ra.open_zarr(out)
+    ra.write_zarr(spectra(paths), out)
+    assert ra.open_zarr(out).values.tobytes() == spectra(paths).values.tobytes()
+
+
+def test_inputs_with_other_samples_are_another_array(paths, out):
+    ra.write_zarr(spectra(paths), out)
+    paths[2].write_bytes(paths[2].read_bytes()[:-64])
+    with pytest.raises(OutputExists, match=r"0002.raw: bytes 8000 there, 7936 now.*overwrite=True"):
         ra.write_zarr(spectra(paths), out)
 
 
@@ -319,7 +355,7 @@ def test_an_empty_folder_is_free(paths, out):
 
 def test_a_held_store_is_not_touched(paths, out):
     ra.write_zarr(spectra(paths), out)
-    held = Journal.open(out / ".reelarray" / "journal.jsonl")
+    held = Journal.hold(out / ".reelarray", out)
     for overwrite in (False, True):
         with pytest.raises(OutputHeld, match="another process"):
             ra.write_zarr(spectra(paths, hop=16), out, overwrite=overwrite)
@@ -331,7 +367,7 @@ def test_two_writers_at_once(paths, out, monkeypatch):
     told = []
 
     def meddle(name):
-        if len(told) < 40:
+        if len(told) < 40 and name != "before taking the lease":  # until then anybody may
             told.append(name)
             monkeypatch.setattr(faults, "checkpoint", lambda name: None)
             with pytest.raises(OutputHeld):
@@ -360,9 +396,7 @@ def test_a_full_disk_passes_through_and_nothing_false_is_noted(paths, out, monke
     assert caught.value.errno == errno.ENOSPC
     nothing_temporary(out)
     if out.exists():
-        noted = Journal.open(out / ".reelarray" / "journal.jsonl")
-        noted.close()
-        for first, stop, *_ in noted.units:
+        for first, stop, *_ in (record["done"] for record in noted(out)):
             assert all((out / "spectrogram" / f"c.{k}.0").exists() for k in range(first, stop))
     monkeypatch.undo()
     ra.write_zarr(spectra(paths), out)
@@ -385,9 +419,8 @@ def test_an_error_of_a_block_leaves_the_others_noted(out):
     with dask.config.set(scheduler="sync"), pytest.raises(ValueError, match="broken block"):
         ra.write_zarr(x, out)
     nothing_temporary(out)
-    noted = len((out / ".reelarray" / "journal.jsonl").read_bytes().splitlines()) - 1
-    whole = xr.DataArray(da.ones(80, chunks=10), dims="time")
-    assert ra.write_zarr(whole, out).skipped == noted < 8
+    before, whole = len(noted(out)), xr.DataArray(da.ones(80, chunks=10), dims="time")
+    assert ra.write_zarr(whole, out).skipped == before < 8
 
 
 @pytest.mark.parametrize(
