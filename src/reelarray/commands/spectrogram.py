@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from typing import Any
 
-from ..errors import RecordingError
+from ..errors import RecipeError, RecordingError
 from ..recipe import Recipe
 from ..recipe.run import plan_of
 from .runs import run_and_tell, stopping
@@ -47,7 +48,10 @@ def recipe_of(arguments: argparse.Namespace) -> Recipe:
     else:
         content["output"] = {"path": _literal(arguments.png), **picture}
     content["output"] |= _given(arguments, _ACCESS)
-    return Recipe.from_dict(content)
+    try:
+        return Recipe.from_dict(content)
+    except RecipeError as error:  # who gave options knows no tables
+        raise RecipeError(re.sub(r"^\[+\w+\]+( \d+, \w+)?:? ", "", str(error))) from error
 
 
 def _literal(path: str) -> str:

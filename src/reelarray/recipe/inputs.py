@@ -23,7 +23,8 @@ from .values import keywords_of, takes_any
 Paths = str | list[str]
 OWN = ("paths", "calibration")
 PATHS = ("calibration", "timestamps_csv", "position", "cache")  # keywords that are paths, where they are text
-OF_SCAN = frozenset(keywords_of(catalog.scan)) - {"tolerance"}  # which opening takes, too
+_OPENING, _SCAN = keywords_of(open_recordings), keywords_of(catalog.scan)
+OF_SCAN = frozenset(_SCAN) - {"tolerance"}  # which opening takes, too
 
 
 def known(format: str | None) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def known(format: str | None) -> dict[str, Any]:
         except ReelError:  # a package that is broken does not take the others down
             if format is not None:
                 raise
-    opening = keywords_of(open_recordings) | keywords_of(catalog.scan)
+    opening = _OPENING | _SCAN
     return (opening | found) if format is not None else (found | opening)
 
 
@@ -106,7 +107,7 @@ def _sorted(given: Keywords, folder: str) -> tuple[dict[str, Any], dict[str, Any
     if isinstance(values.get("offsets"), list):
         values["offsets"] = tuple(values["offsets"])
     of_format = keywords_of(get_format(values["format"]).probe) if "format" in values else {}
-    of_opening = set(keywords_of(open_recordings)) - set(of_format)
+    of_opening = set(_OPENING) - set(of_format)
     opening = {name: value for name, value in values.items() if name in of_opening}
     scanning = {name: value for name, value in values.items() if name not in of_opening}
     if "tolerance" in opening:

@@ -35,7 +35,8 @@ def check_input(given: Keywords) -> None:
         of_scan = [name for name in given if name in inputs.OF_SCAN]
         if of_scan:
             raise RecipeError(
-                f"[input] {', '.join(of_scan)}: {paths} is a saved catalog; these belong to the scan that made it"
+                f"[input] {', '.join(f'{name}=' for name in of_scan)}: {paths} is a saved catalog; these belong to the "
+                "scan that made it"
             )
 
 
