@@ -94,11 +94,17 @@ def _own(settings: Settings) -> dict[str, Any]:
         case "lsf":  # hours and minutes; bytes
             return queue | {"project": settings.account, "walltime": walltime[:-3], "mem": settings.job_memory}
         case "htcondor":  # no queue, no walltime; directives are names and values
-            directives = dict(line.split("=", 1) for line in settings.extra_directives)
-            return {
-                "disk": "10GiB",
-                "job_extra_directives": {"RequestMemory": size}
-                | {name.strip(): value.strip() for name, value in directives.items()},
+            pairs = (line.partition("=") for line in settings.extra_directives)
+            asked_for = {"RequestMemory": size} | {name.strip(): value.strip() for name, _, value in pairs}
+            return {"disk": "10GiB", "job_extra_directives": asked_for}
+        case "oar":  # whose class says nothing of logs
+            log = f"{settings.log_directory}/{settings.name}-%jobid%"
+            directives = [f"-O {log}.out", f"-E {log}.err", *settings.extra_directives]
+            return queue | {
+                "project": settings.account,
+                "walltime": walltime,
+                "job_extra_directives": directives,
+                "memory_per_core_property_name": "not_applicable",
             }
         case _:
             return queue | {"project": settings.account, "walltime": walltime}

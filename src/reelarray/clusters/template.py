@@ -49,7 +49,7 @@ _LOCAL = """\
       # presets:               # without these: a quarter, half, all of this machine
       #   low: {cores: 2, processes: 1, memory: 8GiB}
 """
-_SPECIAL = {"htcondor": "        disk: 10GiB            # of one job\n"}
+_SPECIAL = {"htcondor": "        # disk: 10GiB          # of one job\n"}
 
 
 def template(kind: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from typing import Any
 
 from ..cli.codes import OK
@@ -32,10 +31,8 @@ def show(arguments: argparse.Namespace) -> int:
         if value is not None and value != ():
             print(f"{name:<20}{_shown(name, value):<44}{origin}")
     if chosen.kind != "local":
-        with warnings.catch_warnings():  # of dask-jobqueue, to those who would submit
-            warnings.simplefilter("ignore")
-            print(f"\nworkers retire after {walltime_text(chosen.lifetime)} +- {chosen.stagger} s; the job script:\n")
-            print(worker_script(chosen))
+        print(f"\nworkers retire after {walltime_text(chosen.lifetime)} +- {chosen.stagger} s; the job script:\n")
+        print(worker_script(chosen))
     return OK
 
 
