@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..cli import in_options
 from ..cli.codes import OK
 from ..driving import Stop
 from ..errors import RecipeError
@@ -23,8 +24,11 @@ from ..recipe.describe import input_lines
 from ..recipe.report import MOST_SHOWN
 from ..recipe.run import Plan, carry_out, look, plan_of
 from ..recipe.whole import WholePlan
+from ..recipe.workers import check_workers
 from ..sinks.atomic import check_folder, writing
 from ..sinks.zarr import open_zarr
+
+OPTIONS = ("retry_failed", "overwrite", "wait", "cluster", "preset")  # that texts of a run speak of
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = load_recipe(arguments.recipe)
     if arguments.jsonreport is not None:
         check_folder(Path(arguments.jsonreport))
-    options = {
+    options: dict[str, Any] = {
         "cluster": arguments.cluster,
         "preset": arguments.preset,
         "settings": _settings(arguments),
@@ -40,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         "overwrite": arguments.overwrite,
         "wait": arguments.wait,
     }
+    check_workers(recipe, arguments.cluster, arguments.preset, options["settings"])
     with stopping() as stop:
         plan = plan_of(recipe)
         if arguments.dry_run:
@@ -125,7 +130,8 @@ def trouble_lines(report: Report) -> list[str]:
     if len(failed) > MOST_SHOWN:
         lines.append(f"failed    and {len(failed) - MOST_SHOWN:,} more")
     if report.ending in ("stopped", "gave up"):
-        lines.append(f"{report.ending:<9} {report.why}: {report.left:,} are left; the same command goes on")
+        why = in_options(report.why, OPTIONS)
+        lines.append(f"{report.ending:<9} {why}: {report.left:,} are left; the same command goes on")
     elif len(failed):
         lines.append("          the same command tries those again whose file has changed; --retry-failed tries all")
     return lines

@@ -19,6 +19,7 @@ from ..driving import Policy, Stop, drive
 from ..errors import ClusterError, GaveUp, RecordingError
 from ..recordings import nanoseconds
 from ..signal.engines import choose
+from ..sinks.files import refusals
 from ..sinks.journal import FOLDER, Journal, OutputExists, Record, failures, read_header, read_records
 from ..sinks.provenance import RESULT_VERSION
 from . import naming, outputs
@@ -100,8 +101,9 @@ class EachPlan:
         beat: Callable[[], None] = lambda: None,
     ) -> Report:
         """Make what is missing; the arguments are those of `run_recipe`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        journal = Journal.hold(self.folder, Path(self.root), wait=wait)
+        with refusals(Path(self.root)):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            journal = Journal.hold(self.folder, Path(self.root), wait=wait)
         try:
             resumes, header = journal.drivers, read_header(self.folder)
             if header and not overwrite and header.get("parameters") != self.parameters:
@@ -109,14 +111,20 @@ class EachPlan:
             in_place, failed = self._state(journal.records)
             todo = [u for u in self.units if u not in in_place and (retry_failed or u not in failed)]
             self._check_free(todo, journal.records, overwrite)
-            if header.get("parameters") != self.parameters:
-                journal.begin({"parameters": self.parameters})
-            _remove_runs(self.folder)
             temporary = self.folder / f"run-{uuid4().hex}"
-            temporary.mkdir()
+            with refusals(Path(self.root)):
+                if header.get("parameters") != self.parameters:
+                    journal.begin({"parameters": self.parameters})
+                _remove_runs(self.folder)
+                temporary.mkdir()
             run = Notes(self.units, journal, in_place, {u: f for u, f in failed.items() if u not in todo}, progress)
             work = Work(self.deployment.opening, self.recipe.steps, self.recipe.folder, self.recipe.output, temporary)
             why, ending = "", ""
+
+            def look() -> None:
+                journal.lease.check()
+                beat()
+
             try:
                 run.plan(todo)
                 whole = drive(
@@ -127,7 +135,7 @@ class EachPlan:
                     policy=policy,
                     stop=stop,
                     client=client,
-                    beat=beat,
+                    beat=look,
                 )
                 ending, why = ("", "") if whole else ("stopped", stop.asked or "")
             except (GaveUp, ClusterError) as error:

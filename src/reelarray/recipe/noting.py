@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from ..driving import Done, Failure
+from ..sinks.files import refusals
 from ..sinks.journal import Journal
 from .report import Report, recording_table, unit_table
 from .units import Unit
 
-NOTED_AT_ONCE = 1000  # lines
+SYNC_EVERY = 5.0  # s of lines that may be lost to a power failure: their units would be made again
 
 
 class Notes:
@@ -28,30 +30,30 @@ class Notes:
     ) -> None:
         self.units, self.journal, self.in_place, self.progress = units, journal, in_place, progress
         self.failures = failed
-        self.made: dict[str, Done] = {}
+        self.made: dict[str, float] = {}  # seconds
+        self.synced = time.monotonic()
 
     def plan(self, todo: Sequence[str]) -> None:
         """Note what will be made, so that a file that is there without a note of its end is known to be ours."""
         known = {record["planned"] for record in self.journal.records if "planned" in record}
         lines = [{"planned": unit} for unit in todo if unit not in known]
-        for k in range(0, len(lines), NOTED_AT_ONCE):
-            self.journal.note(lines[k : k + NOTED_AT_ONCE])
-        if lines:
+        with refusals(self.journal.folder):
+            self.journal.note(lines)
             self.journal.sync()
         self._tell()
 
     def done(self, units: Sequence[Done]) -> None:
         """Note outputs that are in place."""
-        self.journal.note(
-            {
-                "done": each.unit,
-                "of": self.units[each.unit].fingerprint,
-                "bytes": each.value,
-                "seconds": None if each.seconds != each.seconds else round(each.seconds, 3),
-            }
-            for each in units
-        )
-        self.made |= {each.unit: each for each in units}
+        records = []
+        for each in units:
+            size, self.made[each.unit] = each.value
+            of, seconds = self.units[each.unit].fingerprint, round(self.made[each.unit], 3)
+            records.append({"done": each.unit, "of": of, "bytes": size, "seconds": seconds})
+        with refusals(self.journal.folder):
+            self.journal.note(records)
+            if time.monotonic() - self.synced > SYNC_EVERY:
+                self.journal.sync()
+                self.synced = time.monotonic()
         self._tell()
 
     def failed(self, failure: Failure) -> None:
@@ -62,8 +64,9 @@ class Notes:
             **{name: getattr(failure, name) for name in ("kind", "type", "message", "traceback", "worker", "attempts")},
             "seconds": None if failure.seconds != failure.seconds else round(failure.seconds, 3),
         }
-        self.journal.note([record])
-        self.journal.sync()
+        with refusals(self.journal.folder):
+            self.journal.note([record])
+            self.journal.sync()
         self.failures[failure.unit] = record
         self._tell()
 
@@ -101,7 +104,7 @@ class Notes:
         row: dict[str, Any] = dict.fromkeys(("error", "message"), "") | {"unit": name, "attempts": 1}
         row["seconds"] = float("nan")
         if name in self.made:
-            return row | {"state": "done", "seconds": self.made[name].seconds}
+            return row | {"state": "done", "seconds": self.made[name]}
         if name in self.in_place:
             return row | {"state": "skipped"}
         if name not in self.failures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from ..driving import Policy, Stop
@@ -17,6 +17,7 @@ from .each import EachPlan, made_before
 from .recipe import Recipe, load_recipe
 from .report import Report, recording_table
 from .whole import WholePlan
+from .workers import NOBODY, check_workers, has_processes, workers
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ def run_recipe(
     (2, 2)
     """
     made = recipe_of(recipe)
+    check_workers(made, cluster, preset)
     planned = plan_of(made)
     if dry_run:
         return look(planned)
@@ -109,8 +111,8 @@ def plan_of(recipe: Recipe) -> Plan:
         return EachPlan.of(recipe, deployment) if recipe.each else WholePlan.of(recipe, deployment)
 
 
-def look(plan: Plan) -> Report:
-    """What is there and what is to be done, without touching anything."""
+def look(plan: Plan, *, lines: bool = True) -> Report:
+    """What is there and what is to be done, without touching anything; described in `lines`."""
     if isinstance(plan, EachPlan):
         in_place, failed = plan.look()
         counts = {
@@ -124,8 +126,14 @@ def look(plan: Plan) -> Report:
         counts = {"left": 1} if state is None else _counts(state)
         path, left_out = plan.path, plan.deployment.left_out
     rows = [{"path": str(r.path), "state": "left out", "error": r.reason} for r in left_out.itertuples(index=False)]
-    lines = (*describe.input_lines(plan), *describe.step_lines(plan), *describe.output_lines(path, counts))
-    return Report(path, "planned", recordings=recording_table(rows), plan=lines, **counts)  # type: ignore[arg-type]
+    told: list[str] = []
+    if lines:
+        told = [*describe.input_lines(plan), *describe.step_lines(plan), *describe.output_lines(path, counts)]
+    return Report(path, "planned", recordings=recording_table(rows), plan=tuple(told), **counts)  # type: ignore[arg-type]
+
+
+def _is_complete(report: Report, retry_failed: bool) -> bool:
+    return not report.left and not (report.failed and retry_failed)
 
 
 def _counts(state: Any) -> dict[str, int]:
@@ -150,13 +158,12 @@ def carry_out(
 
     Arguments are those of `run_recipe`; `settings` are of the cluster to be started, and `tell` gets lines about it.
     """
+    busy = overwrite or not _is_complete(look(plan, lines=False), retry_failed)
     policy = Policy(**plan.recipe.run.plain())
     stop = Stop() if stop is None else stop
-    with (
-        umask(plan.recipe.output.get("umask")),
-        _workers(plan.recipe, cluster, preset, client, settings or {}, tell) as (found, beat),
-    ):
-        if policy.time_limit is not None and not _has_processes(found):
+    found = workers(plan.recipe, cluster, preset, client, settings or {}, tell) if busy else nullcontext(NOBODY)
+    with umask(plan.recipe.output.get("umask")), found as (client, beat):
+        if busy and policy.time_limit is not None and not has_processes(client):
             raise RecipeError(
                 f"[run] time_limit={policy.time_limit}: units run in threads of this process, which nothing can end; "
                 "run on workers: --cluster local, or cluster='local'"
@@ -164,81 +171,13 @@ def carry_out(
         return plan.run(
             policy=policy,
             stop=stop,
-            client=found,
+            client=client,
             retry_failed=retry_failed,
             overwrite=overwrite,
             wait=wait,
             progress=progress,
             beat=beat,
         )
-
-
-def _has_processes(client: Any) -> bool:
-    if client is not None:
-        return True
-    import sys
-
-    from dask.base import get_scheduler
-
-    distributed = sys.modules.get("distributed")
-    get = get_scheduler()
-    return distributed is not None and isinstance(getattr(get, "__self__", None), distributed.Client)
-
-
-@contextmanager
-def _workers(
-    recipe: Recipe, cluster: Any, preset: str | None, client: Any, more: Mapping[str, Any], tell: Callable[[str], None]
-) -> Iterator[tuple[Any, Callable[[], None]]]:
-    """(client or None, what to call now and then) for a run."""
-    settings = recipe.cluster.plain()
-    kind, own_preset = settings.pop("kind", None), settings.pop("preset", None)
-    if client is not None:
-        if cluster is not None:
-            raise RecipeError("cluster= and client= were given; one of them says where to run")
-        _prepare(client, recipe)
-        yield client, lambda: None
-        return
-    if cluster is None and kind is None and preset is None and not more:
-        yield None, lambda: None
-        return
-    if cluster is not None and not isinstance(cluster, str):
-        with cluster.get_client() as found:
-            _prepare(found, recipe)
-            yield found, _watch(cluster, tell)
-        return
-    from ..clusters.start import cluster as start
-
-    if cluster is not None and kind is not None and cluster != kind:
-        settings = {}  # of another kind
-    settings |= more
-    with start(cluster or kind, preset or own_preset, **settings) as started, started.get_client() as found:
-        asked_for = started.settings
-        what = "workers" if asked_for.kind == "local" else "worker jobs"
-        number = asked_for.processes if asked_for.kind == "local" else asked_for.jobs
-        tell(f"cluster   {asked_for.kind}, {number:,} {what}; dashboard {found.dashboard_link}")
-        _prepare(found, recipe)
-        yield found, _watch(started, tell)
-
-
-def _watch(cluster: Any, tell: Callable[[str], None]) -> Callable[[], None]:
-    """Tells what became of worker jobs, and raises where there will be no more."""
-    watch = getattr(cluster, "watch", None)
-
-    def beat() -> None:
-        if watch is not None:
-            for line in watch.messages():
-                tell(f"cluster   {line}")
-            watch.check()
-
-    return beat
-
-
-def _prepare(client: Any, recipe: Recipe) -> None:
-    """Let workers import what lies beside the recipe."""
-    if any(step.is_own for step in recipe.steps):
-        from .workers import BesideRecipe
-
-        client.register_plugin(BesideRecipe(recipe.folder), name=f"beside {recipe.folder}")
 
 
 @contextmanager

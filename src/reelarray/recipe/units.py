@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +34,13 @@ class Work:
     output: Keywords
     temporary: Path
 
-    def __call__(self, row: Mapping[str, Any], path: str) -> int:
-        """Make one output; returns its bytes."""
+    def __call__(self, row: Mapping[str, Any], path: str) -> tuple[int, float]:
+        """Make one output; returns its bytes, and the seconds that it took."""
+        begun = time.monotonic()
         x = apply_steps(open_recording_of(row, self.opening), self.steps, self.folder)
         with outputs.refusals(str(self.temporary.parent.parent.parent), (str(row["path"]),)):
-            return outputs.write_whole(x, Path(path), self.output, self.temporary)
+            size = outputs.write_whole(x, Path(path), self.output, self.temporary)
+        return size, time.monotonic() - begun
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Recordings:
         self.units, self.work, self.root = units, work, root
 
     def graph(self, units: Sequence[str]) -> tuple[dict[Any, Task], list[Any]]:
-        """A task for each unit; its value is the bytes written."""
+        """A task for each unit; its value is the bytes written, and seconds."""
         name = f"write-recording-{uuid4().hex}"  # not a function of its input: what was written may have to be again
         keys = [(name, unit) for unit in units]
         rows = [(self.units[unit].row, os.path.join(self.root, unit)) for unit in units]
