@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NoReturn
 
 from ..errors import GaveUp
 from .judge import Judge
@@ -84,13 +84,13 @@ class Flight:
     def _launch(self, left: list[Any]) -> None:
         if not left or len(self._running) > self._window // 2:
             return
-        self._threads = max(1, sum(self.client.nthreads().values()))
+        self._threads = max(1, sum(self._ask(self.client.nthreads).values()))
         self._window = max(2 * self._threads, SMALLEST_WINDOW)
         if self._seconds < SHORT:
             self._window = max(2 * self._window, SHORT_WINDOW)
         units = [left.pop() for _ in range(min(len(left), self._window - len(self._running)))]
         graph, keys = self.tasks.graph(units)
-        futures = self.client.get(graph, list(keys), sync=False)
+        futures = self._ask(self.client.get, graph, list(keys), sync=False)
         for unit, key, future in zip(units, keys, futures, strict=True):
             self._running[key] = unit, future
             future.add_done_callback(self._landed.put)
@@ -109,7 +109,7 @@ class Flight:
         mine = [f for f in ended if f.key in self._running and self._running[f.key][1] is f]
         good = [f for f in mine if f.status == "finished"]
         again = []
-        values = self.client.gather(good, errors="skip")
+        values = self._ask(self.client.gather, good, errors="skip")
         if len(values) < len(good):  # workers left with what they had to say: their units run again
             again += [self._running.pop(f.key)[0] for f in mine]
             return again
@@ -128,6 +128,20 @@ class Flight:
             if self._is_to_be_tried_again(unit, future, alone):
                 again.append(unit)
         return again
+
+    def _ask(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """A call to the scheduler, which may not be there any more."""
+        try:
+            return call(*arguments, **options)
+        except Exception as error:
+            if self.client.status == "running" and self.client.scheduler is not None:
+                raise
+            self._end(error)
+
+    def _end(self, error: BaseException | None = None) -> NoReturn:
+        self.beat()  # may know better
+        message = "the scheduler dropped its tasks: its cluster was closed or died; run again to go on"
+        raise GaveUp(message) from error
 
     def _is_to_be_tried_again(self, unit: Any, future: Any, alone: bool) -> bool:
         from distributed.scheduler import KilledWorker
@@ -152,7 +166,7 @@ class Flight:
         if time.monotonic() - self._looked < max(BEAT, limit / LOOKS_A_LIMIT):
             return
         self._looked = time.monotonic()
-        found = self.client.run_on_scheduler(_overdue, keys=list(self._running), limit=limit)
+        found = self._ask(self.client.run_on_scheduler, _overdue, keys=list(self._running), limit=limit)
         for key, (_, name, seconds) in found.items():
             if key not in self._running:
                 continue

@@ -14,6 +14,7 @@ from dask.callbacks import Callback
 from dask.system import CPU_COUNT
 from dask.threaded import get as threaded_get
 
+from ..errors import Unwritable
 from .judge import Judge
 from .policy import Done, Tasks
 from .stop import Stop
@@ -142,8 +143,8 @@ def _value(graph: Mapping[Any, Any], key: Any) -> Any:
     return values[key]
 
 
-class _Stopped(BaseException):
-    """Leaves a scheduler between two tasks."""
+class _Left(BaseException):
+    """Leaves a scheduler between two tasks: to stop, or with an error that is none of theirs."""
 
 
 def _whole(
@@ -154,30 +155,34 @@ def _whole(
     noted = set()
 
     def finished(key: Any, value: Any, *state: Any) -> None:
-        if key in unit_of:
-            noted.add(key)
-            judge.done([Done(unit_of[key], value, float("nan"))])
-        beat()
-        if stop.look(float("nan")):
-            raise _Stopped
-
-    with Callback(posttask=finished):
         try:
-            get(graph, list(unit_of))
-            return True
-        except _Stopped:
-            return False
+            if key in unit_of:
+                noted.add(key)
+                judge.done([Done(unit_of[key], value, float("nan"))])
+            beat()
         except Exception as error:
-            if judge.policy.on_error == "raise" or len(unit_of) == 1:
-                judge.again(next(iter(unit_of.values())), error)  # raises, but for the last of many
-        left = deque(piece for piece in pieces if piece[1] not in noted)
-        while left:
-            unit, key, needed = left.popleft()
+            raise _Left from error
+        if stop.look(float("nan")):
+            raise _Left
+
+    try:
+        with Callback(posttask=finished):
             try:
-                get(needed, [key])
-            except _Stopped:
-                return False
+                get(graph, list(unit_of))
+                return True
             except Exception as error:
-                if judge.again(unit, error):
-                    left.append((unit, key, needed))
+                if judge.policy.on_error == "raise" or isinstance(error, Unwritable):
+                    raise
+            left = deque(piece for piece in pieces if piece[1] not in noted)
+            while left:
+                unit, key, needed = left.popleft()
+                try:
+                    get(needed, [key])
+                except Exception as error:
+                    if judge.again(unit, error):
+                        left.append((unit, key, needed))
+    except _Left as left_for:
+        if left_for.__cause__ is not None:
+            raise left_for.__cause__ from None
+        return False
     return True
