@@ -128,16 +128,17 @@ def test_threads_in_flight_have_the_time_that_is_left():
 
     def long(k):
         begun.set()
-        time.sleep(0.5)
+        time.sleep(seconds)
         return k
 
+    seconds = 0.5
     threading.Thread(target=lambda: (begun.wait(), stop.ask("SIGTERM", grace=5)), daemon=True).start()
     with dask.config.set(num_workers=2):
         whole, result = run(long, 50, stop=stop)
     assert not whole
     assert 2 <= len(result.done) <= 4
 
-    stop = Stop(environ={})
+    stop, seconds = Stop(environ={}), 2.0
     threading.Timer(0.1, lambda: stop.ask("SIGTERM", grace=0)).start()
     with dask.config.set(num_workers=2):
         whole, result = run(long, 50, stop=stop)
