@@ -209,9 +209,7 @@ class JobWatch:
         with self._lock:
             wanted = [job for job in self._jobs if job.ended is not None and not job.replaced]
             wanted = [job for job in wanted if self._is_wanted(cluster, job)]
-            for job in ended:
-                if job in wanted:
-                    self._count(job, now)
+            self._count([job for job in ended if job in wanted], now)
         self._judge(wanted, now)
         if self._error is None and wanted and now >= self._due:
             self._replace(cluster, wanted)
@@ -262,13 +260,14 @@ class JobWatch:
                     over.append(job)
         return over
 
-    def _count(self, job: WorkerJob, now: float) -> None:
-        """Count jobs that never had a worker, and those that lived too shortly to be submitted again at once."""
-        if job.seen is None:
-            self._deaths += 1
-        hasty = job.seen is None or (now - job.seen < HASTY and job.state != "COMPLETED")
+    def _count(self, ended: list[WorkerJob], now: float) -> None:
+        """Count jobs that never had a worker, and how often in a row some lived too shortly."""
+        if not ended:
+            return
+        self._deaths += sum(job.seen is None for job in ended)
+        hasty = any(job.seen is None or (now - job.seen < HASTY and job.state != "COMPLETED") for job in ended)
         self._hasty = self._hasty + 1 if hasty else 0
-        # Few are submitted again at once; then a queue is not to be flooded with jobs that die.
+        # At once a few times; then a queue is not to be flooded with jobs that die.
         self._due = now + (0.0 if self._hasty <= DEATHS else min(QUICK * 2.0 ** (self._hasty - DEATHS), NO_ANSWER))
 
     def _is_wanted(self, cluster: Any, job: WorkerJob) -> bool:
