@@ -122,7 +122,7 @@ class Flight:
             [Done(self._running.pop(f.key)[0], value, seconds) for f, value in zip(good, values, strict=True)]
         )
         for future in mine:
-            if future.status == "finished":
+            if future.key not in self._running:  # done
                 continue
             unit, _ = self._running.pop(future.key)
             if self._is_to_be_tried_again(unit, future, alone):
@@ -146,6 +146,8 @@ class Flight:
     def _is_to_be_tried_again(self, unit: Any, future: Any, alone: bool) -> bool:
         from distributed.scheduler import KilledWorker
 
+        if future.status in ("lost", "pending"):  # its worker left with what it had to say
+            return True
         if future.status != "error":  # cancelled, by nobody here
             self.beat()  # may know better
             raise GaveUp(
