@@ -78,7 +78,7 @@ _KINDS: dict[str, tuple[Callable[..., None], Callable[[], dict[str, Any]]]] = {
     ".wav": (_audio, lambda: _keywords(write_audio)),
     ".flac": (_audio, lambda: _keywords(write_audio)),
 }
-_EACH_ONLY = (".wav", ".flac")
+_EACH_ONLY = (".npz", ".wav", ".flac")
 
 
 def known(path: str) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def known(path: str) -> dict[str, Any]:
         raise RecipeError(f"[output] path={path!r}: a name that ends in {', '.join(_KINDS)} was expected")
     if kind in _EACH_ONLY and not naming.has_placeholder(path):
         raise RecipeError(
-            f"[output] path={path!r}: sound files are made one a recording; put a placeholder into the name, such as "
-            f"'{{stem}}{kind}'"
+            f"[output] path={path!r}: {kind} is made one a recording; put a placeholder into the name, such as "
+            f"'{{stem}}{kind}', or write all into one store, '.zarr'"
         )
     return {"path": str} | _KINDS[kind][1]() | dict.fromkeys(ACCESS, str)
 
