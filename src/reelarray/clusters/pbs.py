@@ -107,14 +107,14 @@ def _of_text(output: str) -> dict[str, dict[str, Any]]:
 def _of_table(output: str) -> dict[str, dict[str, Any]]:
     r"""
     >>> _of_table("Job id  Name  User  Time Use S Queue\n------  ----  ----  -------- - -----\n7.host  a  me  0 R q\n")
-    {'7.host': {'job_state': 'R'}}
+    {'7.host': {'job_state': 'R', 'short': True}}
     """
     jobs = {}
     for line in output.splitlines():
         if re.match(r"\d+(\[\d*\])?(\.|\s)", line):
             letters = [word for word in line.split()[2:] if re.fullmatch("[A-Z]", word)]
             if letters:
-                jobs[line.split()[0]] = {"job_state": letters[0]}
+                jobs[line.split()[0]] = {"job_state": letters[0], "short": True}
     return jobs
 
 
@@ -130,6 +130,8 @@ def _state(facts: Mapping[str, Any]) -> State:
     if raw not in ("F", "C", "X"):
         return State("UNKNOWN", raw, reason)
     status = next((facts[name] for name in ("Exit_status", "exit_status") if name in facts), None)
+    if status is None and facts.get("short"):
+        return State("UNKNOWN", raw, "it has ended; this qstat does not tell how")
     if status is None:
         return State("CANCELLED", raw, reason or "it ended without having run")
     code = int(status)

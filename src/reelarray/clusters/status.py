@@ -139,7 +139,9 @@ def _words(links: Sequence[Link], code: int | None, *, reel: bool, cancelled: bo
     if last.state == "CANCELLED":
         never = last.begun is None and "dependency" in last.reason.lower()
         return "cancelled", _PARENT_FAILED if never else last.reason or "by the queue or its user"
-    how = f"signal {last.exit_code - KILLED}" if last.exit_code else last.reason or last.state
+    if last.exit_code is not None and last.exit_code <= KILLED:
+        return "failed", f"the job script itself ended with exit code {last.exit_code}; the log says more"
+    how = last.reason or last.state if last.exit_code is None else f"signal {last.exit_code - KILLED}"
     return "killed", f"job {last.job} was ended before it could finish ({how}); submit it again to go on"
 
 
