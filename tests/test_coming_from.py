@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib
 import inspect
@@ -20,6 +21,7 @@ import xarray as xr
 
 import reelarray
 from reelarray.cli import parser
+from reelarray.clusters.settings import NAMES
 from reelarray.plot import save_spectrogram
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "coming-from.md"
@@ -60,7 +62,14 @@ HEADS = [row for row in ALL if row[2][0] == "HEAD"]
 ROWS = [row for row in ALL if row[2][0] != "HEAD"]
 
 
+def settings() -> None:
+    """What `ra.cluster` and `ra.submit` take by name beside their own parameters."""
+
+
+settings.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in NAMES])  # type: ignore[attr-defined]
 PASSED_ON = {
+    reelarray.cluster: settings,
+    reelarray.submit: settings,
     reelarray.open_recordings: reelarray.scan,
     reelarray.open_recording: reelarray.open_recordings,
     save_spectrogram: reelarray.plot_spectrogram,
@@ -156,7 +165,7 @@ def check_call(function: Any, node: ast.Call) -> None:
     while left := {name: ... for name in left if name not in inspect.signature(target).parameters}:
         if target in PASSED_ON:
             target = PASSED_ON[target]
-        elif (inspect.getmodule(target) or xr).__name__.startswith("reelarray"):
+        elif (inspect.getmodule(function) or xr).__name__.startswith("reelarray"):
             raise Wrong(f"{ast.unparse(node.func)} has no parameter {', '.join(left)}")
         else:
             break
@@ -169,14 +178,18 @@ def check_call(function: Any, node: ast.Call) -> None:
 def check_command(text: str) -> None:
     """`reel scan FOLDER --csv FILE`: the subcommand is there and has the options."""
     words = shlex.split(text)
-    (commands,) = (action.choices for action in parser()._actions if action.dest == "command")
-    if len(words) > 1 and words[1] not in commands and not words[1].startswith("-"):
-        raise Wrong(f"reel has no subcommand {words[1]}; it has {', '.join(commands)}")
-    chosen = commands[words[1]] if len(words) > 1 and words[1] in commands else parser()
+    chosen, at = parser(), 1
+    while nested := [action for action in chosen._actions if isinstance(action, argparse._SubParsersAction)]:
+        commands = nested[0].choices
+        if at >= len(words) or words[at].startswith("-"):
+            break
+        if words[at] not in commands:
+            raise Wrong(f"{' '.join(words[:at])} has no subcommand {words[at]}; it has {', '.join(commands)}")
+        chosen, at = commands[words[at]], at + 1
     known = {option for action in chosen._actions for option in action.option_strings}
     missing = [word for word in words[1:] if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known]
     if missing:
-        raise Wrong(f"{' '.join(words[:2])} has no option {', '.join(missing)}")
+        raise Wrong(f"{' '.join(words[:at])} has no option {', '.join(missing)}")
 
 
 def check_span(span: str, things: dict[str, Any]) -> None:
@@ -255,6 +268,9 @@ def test_code_blocks_call_what_is_there(things: dict[str, Any]) -> None:
         "ra.average(ra.no_such_function(x), every='60s')",
         "reel no-such-command",
         "reel scan FOLDER --no-such-option",
+        "reel cluster no-such-command",
+        "reel cluster show --no-such-option",
+        "ra.cluster(kind, no_such_setting=...)",
         "not a name",
         "unknown.name",
     ],
@@ -277,6 +293,8 @@ def test_what_is_not_there_is_found(span: str, things: dict[str, Any]) -> None:
         "x.isel(time=slice(0, 10))",
         "s['frequency']",
         "reel scan FOLDER --files",
+        "reel cluster show slurm --preset medium",
+        "ra.cluster(kind, environment=..., walltime=...)",
         "reel --version",
     ],
 )

@@ -7,13 +7,14 @@ import os
 import re
 import subprocess
 import warnings
+from pathlib import Path
 
 import dask
 import pytest
 
 import reelarray as ra
 from reelarray.clusters import systems, template
-from reelarray.clusters.settings import KINDS, SECTION, SHIPPED, SPECIAL, settings
+from reelarray.clusters.settings import KINDS, NAMES, SECTION, SHIPPED, SPECIAL, settings
 from reelarray.clusters.start import check_interface
 from reelarray.errors import ClusterError, SettingError
 
@@ -322,3 +323,27 @@ def test_mistakes_end_with_two(words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert reel(*words) == 2
     assert "none of" in capsys.readouterr().err
+
+
+# ---- docs/clusters.md ------------------------------------------------------------------------------------------------
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "clusters.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_documentation_is_valid(tmp_path):
+    (example,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
+    path = tmp_path / "site.yaml"
+    path.write_text(example)
+    template.check_file(path)
+    (said,) = dask.config.collect_yaml(paths=[str(path)])
+    with dask.config.set(said):
+        made = settings(preset="medium")
+    assert (made.kind, made.queue, made.cores, made.processes) == ("slurm", "normal", 6, 3)
+    assert made.prologue[-1] == "conda activate reel"
+
+
+def test_the_documentation_has_every_setting():
+    rows = [line.split("|")[1] for line in DOCUMENT.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(NAMES)
+    for kind, names in SPECIAL.items():
+        assert [name for name in names if name not in DOCUMENT and kind != "htcondor"] == []
