@@ -126,7 +126,7 @@ def test_a_run_after_one_that_failed_goes_without_having_begun(kind, tmp_path, c
     assert all(link.begun is None for link in status.links)
     over(bad)
     assert not Path("begun").exists()
-    with pytest.raises(ra.ClusterError, match="that run is failed"):
+    with pytest.raises(ra.SettingError, match="that run is failed"):
         submitted(kind, "touch begun", after=bad)
     assert len(ra.runs()) == 2
 

@@ -22,7 +22,7 @@ SETTINGS = {
 }
 LINES = {
     "prologue": ("--env-script", "LINE", "shell line before the command, such as 'source env.sh {env}'; repeatable"),
-    "extra_directives": ("--directive", "TEXT", "further directive for the queue, such as --qos=long; repeatable"),
+    "extra_directives": ("--directive", "TEXT", "for the queue, such as --directive=--qos=long; repeatable"),
 }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ..errors import ClusterError
+from ..errors import ClusterError, SettingError
 from . import folders
 from .queues import State, get_queue
 from .settings import settings
@@ -59,15 +59,15 @@ class Run:
 
         Raises
         ------
-        ClusterError : no such job has written anything
+        SettingError : no such job has written anything
         """
         if which not in ("out", "err"):
-            raise ClusterError(f"which={which!r} was given; 'out' or 'err' was expected")
+            raise SettingError(f"which={which!r} was given; 'out' or 'err' was expected")
         parts = [(link, folders.logs(self.folder, which, link)) for link in self.links if job in (None, link)]
         if job is not None and not parts:
             parts = [(job, _of_worker(self.folder, job))]
             if not parts[0][1]:
-                raise ClusterError(
+                raise SettingError(
                     f"there is no log of job {job} in {self.folder / 'logs'}; the links of this run are "
                     f"{', '.join(self.links) or 'none'}"
                 )
@@ -98,7 +98,7 @@ def open_run(run: Run | str | os.PathLike[str]) -> Run:
 
     Raises
     ------
-    ClusterError : there is none
+    SettingError : there is none
     """
     if isinstance(run, Run):
         run = run.folder
@@ -112,7 +112,7 @@ def open_run(run: Run | str | os.PathLike[str]) -> Run:
     near = difflib.get_close_matches(text, [run.name for run in known], 1)
     hint = f"did you mean {near[0]}? " if near else ""
     places = ", ".join(map(str, run_directories()))
-    raise ClusterError(f"there is no run {text!r} in {places}; {hint}`reel status` lists those that are there")
+    raise SettingError(f"there is no run {text!r} in {places}; {hint}`reel status` lists those that are there")
 
 
 def runs(directory: str | os.PathLike[str] | None = None) -> list[Run]:

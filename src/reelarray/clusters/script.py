@@ -115,8 +115,9 @@ def driver_script(
         )
         for parent in parents
     )
-    # Lines of a site may use variables that are not set.
-    prologue = "".join(["set +u\n", *(f"{line}\n" for line in settings.prologue), "set -u\n"])
+    # Lines of a site may use variables that are not set; one that fails is a matter of configuration.
+    head, tail = "trap 'end 2 prologue' EXIT\nset +u -e\n", "set -u +e\ntrap - EXIT\n"
+    prologue = "".join([head, *(f"{line}\n" for line in settings.prologue), tail])
     own_logs = 'exec >>"$run/logs/$job.out" 2>>"$run/logs/$job.err"\n'  # PBS shows its own when the job has ended
     body = _BODY.format(
         umask="" if settings.umask is None else f"umask {settings.umask:04o}\n",

@@ -131,11 +131,11 @@ def _words(links: Sequence[Link], code: int | None, *, reel: bool, cancelled: bo
             return name, f"job {now[0].job}" + (f" ({now[0].reason})" if now[0].reason else "")  # type: ignore[return-value]
     if cancelled:
         return "cancelled", "by reel cancel"
+    if links[-1].state == "UNKNOWN":
+        return "unknown", f"the queue has forgotten job {links[-1].job}, and it left no exit code"
     last = next((link for link in reversed(links) if link.begun is not None), links[-1])
     if last.exit_code == AGAIN:
         return "stopped", MEANINGS[AGAIN]
-    if last.state == "UNKNOWN":
-        return "unknown", f"the queue has forgotten job {last.job}, and it left no exit code"
     if last.state == "CANCELLED":
         never = last.begun is None and "dependency" in last.reason.lower()
         return "cancelled", _PARENT_FAILED if never else last.reason or "by the queue or its user"

@@ -63,7 +63,7 @@ def submit(
     Raises
     ------
     ClusterError : the queue refused, in its words; nothing is left behind
-    SettingError : settings that cannot be
+    SettingError : settings that cannot be; a run to follow that has ended otherwise than well
     FileNotFoundError : no such recipe
 
     >>> print(submit(["make", "all"], kind="slurm", queue="long", dry_run=True).script)
@@ -178,12 +178,12 @@ def _parents(after: Any, kind: str) -> list[Run]:
         if status.state == "done":
             continue
         if status.over:
-            raise ClusterError(
+            raise SettingError(
                 f"after={parent.name}: that run is {status.state} ({status.reason}), and nothing would ever follow it; "
                 "submit it again first, or leave after= out"
             )
         if parent.kind != kind:
-            raise ClusterError(
+            raise SettingError(
                 f"after={parent.name}: that run is in the queue of {parent.kind}, this one would be in that of {kind}; "
                 "submit it there, or when the other is done"
             )
