@@ -121,13 +121,13 @@ def _queued(chosen: Settings) -> Any:
     except ClusterError:
         queue = None
     watch = watch_of(chosen, queue)
-    made = systems.start_watched(chosen, watch)
+    made = systems.start_watched(chosen, watch.records, watch.stop)
     try:
         made.watch, made.settings = watch, chosen
         # The first job alone: a queue that refuses is asked once.
         for number in dict.fromkeys((1, chosen.jobs)):
             systems.submit(made, number)
-            if (words := watch.refusal()) is not None and not watch.job_ids():
+            if (words := watch.records.refusal()) is not None and not watch.job_ids():
                 raise ClusterError(f"the queue refused a worker job: {words}; `reel cluster show` prints its script")
     except BaseException:
         made.close()

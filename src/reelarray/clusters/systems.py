@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import tempfile
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingPackage
@@ -13,7 +14,7 @@ from .settings import Settings
 from .values import mebibytes, walltime_text
 
 if TYPE_CHECKING:
-    from .watch import JobWatch
+    from .records import JobRecords
 
 CLASSES = {
     "slurm": "SLURMCluster",
@@ -128,8 +129,8 @@ def environment() -> dict[str, str]:
     return kept | {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
 
 
-def start_watched(settings: Settings, watch: JobWatch) -> Any:
-    """A cluster of dask-jobqueue without jobs, whose jobs tell the watch what becomes of them."""
+def start_watched(settings: Settings, records: JobRecords, over: Callable[[], None]) -> Any:
+    """A cluster of dask-jobqueue without jobs, which tells what becomes of jobs and workers, and that it is over."""
     from distributed.core import Status
 
     base: Any = cluster_class(settings.kind)
@@ -141,17 +142,17 @@ def start_watched(settings: Settings, watch: JobWatch) -> Any:
             try:
                 await asyncio.wait_for(super().start(), PATIENCE)
             except TimeoutError:
-                watch.refused(self.name, f"{self.submit_command} gave no answer for {PATIENCE:.0f} s")
+                records.refused(self.name, f"{self.submit_command} gave no answer for {PATIENCE:.0f} s")
             except (RuntimeError, ValueError, OSError) as error:
-                watch.refused(self.name, _said(error))
+                records.refused(self.name, _said(error))
             else:
-                watch.submitted(self.name, self.job_id)
+                records.submitted(self.name, self.job_id)
             # Raised here, a refusal would end in a log line of the event loop, and the cluster would hold a job that
             # never was for one that waits.
             self.status = Status.running
 
         async def close(self) -> None:
-            if watch.is_there(self.job_id):
+            if records.is_there(self.job_id):
                 await super().close()
             self.status = Status.closed
 
@@ -167,7 +168,7 @@ def start_watched(settings: Settings, watch: JobWatch) -> Any:
             return f"{settings.name}-{next(self._numbers)}"  # never used again, so that no two jobs are one to Dask
 
         async def _close(self) -> None:
-            watch.stop()
+            over()
             await super()._close()
             for name in _CREDENTIALS:  # else they lie beside the logs for as long as this object is referred to
                 if (file := self.__dict__.pop(name, None)) is not None:
@@ -185,20 +186,20 @@ def start_watched(settings: Settings, watch: JobWatch) -> Any:
         },
         **keywords(settings),
     )
-    cluster.sync(_listen, cluster.scheduler, watch)
+    cluster.sync(_listen, cluster.scheduler, records)
     return cluster
 
 
-async def _listen(scheduler: Any, watch: JobWatch) -> None:
-    """Tell the watch of workers; on the cluster's event loop."""
+async def _listen(scheduler: Any, records: JobRecords) -> None:
+    """Tell of workers; on the cluster's event loop."""
     from distributed import SchedulerPlugin
 
     class Arrivals(SchedulerPlugin):
         def add_worker(self, scheduler: Any, worker: str) -> None:
-            watch.worker_came(str(scheduler.workers[worker].name), worker)
+            records.worker_came(str(scheduler.workers[worker].name), worker)
 
         def remove_worker(self, scheduler: Any, worker: str, **options: Any) -> None:
-            watch.worker_left(worker)
+            records.worker_left(worker)
 
     scheduler.add_plugin(Arrivals(), name="reelarray-watch")
 

@@ -11,6 +11,7 @@ from itertools import count
 
 import pytest
 
+from reelarray.clusters import records
 from reelarray.clusters import watch as watching
 from reelarray.clusters.logs import last_words, newest_log, tail
 from reelarray.clusters.queues import State
@@ -51,11 +52,11 @@ class Cluster:
 
     async def settle(self):
         for name in self.worker_spec:
-            if not any(job.name == name for job in self.watch._jobs):
+            if not any(job.name == name for job in self.watch.records.all):
                 if self.refuses:
-                    self.watch.refused(name, self.refuses)
+                    self.watch.records.refused(name, self.refuses)
                 else:
-                    self.watch.submitted(name, str(next(self.ids)))
+                    self.watch.records.submitted(name, str(next(self.ids)))
 
     def __await__(self):
         return self.settle().__await__()
@@ -80,7 +81,8 @@ def clock(monkeypatch):
         sleep = staticmethod(lambda seconds: None)
 
     made = Clock()
-    monkeypatch.setattr(watching, "time", made)
+    for module in (watching, records):
+        monkeypatch.setattr(module, "time", made)
     return made
 
 
@@ -99,11 +101,11 @@ def made(tmp_path, clock):
 def test_a_job_that_ends_is_replaced_and_told(made):
     queue, watch, cluster = made(2)
     queue.said |= {"12": "RUNNING", "13": "RUNNING"}
-    watch.worker_came("w-0", "tcp://a")
-    watch.worker_came("w-1", "tcp://b")
+    watch.records.worker_came("w-0", "tcp://a")
+    watch.records.worker_came("w-1", "tcp://b")
     assert not watch.look(cluster) or watch.counts() == {"RUNNING": 2}
     queue.said["12"] = "CANCELLED"
-    watch.worker_left("tcp://a")
+    watch.records.worker_left("tcp://a")
     watch.look(cluster)
     assert watch.messages() == ["worker job 12 ended: CANCELLED; replaced by 14"]
     assert watch.messages() == []
@@ -122,9 +124,9 @@ def test_one_question_for_all_jobs(made):
 def test_all_jobs_lost_at_once_are_replaced_and_are_no_deaths(made):
     queue, watch, cluster = made(8)
     for number in range(8):
-        watch.worker_came(f"w-{number}", f"tcp://{number}")
+        watch.records.worker_came(f"w-{number}", f"tcp://{number}")
     for number in range(8):
-        watch.worker_left(f"tcp://{number}")
+        watch.records.worker_left(f"tcp://{number}")
     queue.said |= {str(number): "CANCELLED" for number in range(12, 20)}
     watch.look(cluster)
     watch.check()
@@ -135,8 +137,8 @@ def test_all_jobs_lost_at_once_are_replaced_and_are_no_deaths(made):
 def test_jobs_that_retire_do_not_count_however_often(made):
     queue, watch, cluster = made(1)
     for number in range(20):
-        watch.worker_came(f"w-{number}", "tcp://a")
-        watch.worker_left("tcp://a")
+        watch.records.worker_came(f"w-{number}", "tcp://a")
+        watch.records.worker_left("tcp://a")
         queue.said[str(12 + number)] = "COMPLETED"
         watch.look(cluster)
         watch.check()
@@ -155,21 +157,21 @@ def test_two_jobs_without_a_worker_end_it_with_the_last_words_of_the_log(made, t
     with pytest.raises(WorkerJobsDied, match=r"12 \(FAILED\), 13 \(FAILED\)(?s:.*)/site/env.sh: No such file") as found:
         watch.check()
     assert found.value.states == {"12": "FAILED", "13": "FAILED"}
-    assert len(watch._jobs) == 2  # no third was submitted
+    assert len(watch.records.all) == 2  # no third was submitted
     assert isinstance(found.value, ClusterError)
     assert isinstance(found.value, RuntimeError)
 
 
 def test_later_five_in_a_row_end_it_and_only_without_a_worker(made):
     queue, watch, cluster = made(2)
-    watch.worker_came("w-0", "tcp://a")
+    watch.records.worker_came("w-0", "tcp://a")
     queue.said["12"] = "RUNNING"
     for number in range(13, 33):
         queue.said[str(number)] = "FAILED"
         watch._due = 0.0
         watch.look(cluster)
     watch.check()  # one worker works on
-    watch.worker_left("tcp://a")
+    watch.records.worker_left("tcp://a")
     queue.said |= {"12": "NODE_FAIL", **{str(number): "FAILED" for number in range(33, 40)}}
     watch.look(cluster)
     with pytest.raises(WorkerJobsDied):
@@ -178,12 +180,12 @@ def test_later_five_in_a_row_end_it_and_only_without_a_worker(made):
 
 def test_jobs_that_die_are_submitted_again_ever_more_slowly(made, clock):
     queue, watch, cluster = made(2)
-    watch.worker_came("w-0", "tcp://a")
+    watch.records.worker_came("w-0", "tcp://a")
     queue.said |= {"12": "RUNNING", **{str(number): "FAILED" for number in range(13, 1000)}}
     for _ in range(600):
         clock.now += 2
         watch.look(cluster)
-    assert 8 <= len(watch._jobs) - 2 <= 16
+    assert 8 <= len(watch.records.all) - 2 <= 16
     watch.check()
 
 
@@ -205,7 +207,7 @@ def test_an_adaptive_cluster_asks_for_jobs_itself(made):
 
     queue, watch, cluster = made(2)
     cluster._adaptive = Adaptive()
-    watch.worker_came("w-0", "tcp://a")
+    watch.records.worker_came("w-0", "tcp://a")
     queue.said["12"] = "NODE_FAIL"
     watch.look(cluster)
     assert list(cluster.worker_spec) == ["w-1"]
@@ -214,12 +216,12 @@ def test_an_adaptive_cluster_asks_for_jobs_itself(made):
 
 def test_workers_of_one_job_have_its_name(made):
     queue, watch, cluster = made(2, processes=3)
-    watch.worker_came("w-1-2", "tcp://a")
-    assert [job.workers for job in watch._jobs] == [set(), {"tcp://a"}]
+    watch.records.worker_came("w-1-2", "tcp://a")
+    assert [job.workers for job in watch.records.all] == [set(), {"tcp://a"}]
     queue.said |= {"12": "FAILED", "13": "RUNNING"}
     watch.look(cluster)
     watch.check()
-    assert watch._deaths == 1
+    assert watch.records.deaths == 1
 
 
 def test_a_job_that_is_requeued_goes_on(made, clock):
@@ -238,21 +240,21 @@ def test_a_job_that_is_requeued_goes_on(made, clock):
 
 def test_a_forgotten_job_has_ended_unless_its_worker_is_there(made, clock):
     queue, watch, cluster = made(2)
-    watch.worker_came("w-0", "tcp://a")
-    watch.worker_came("w-1", "tcp://b")
-    watch.worker_left("tcp://b")
+    watch.records.worker_came("w-0", "tcp://a")
+    watch.records.worker_came("w-1", "tcp://b")
+    watch.records.worker_left("tcp://b")
     queue.said |= {"12": "UNKNOWN", "13": "UNKNOWN"}
     watch.look(cluster)
-    clock.now += watching.FORGOTTEN - 1
+    clock.now += records.FORGOTTEN - 1
     watch.look(cluster)
     assert watch.job_ids() == ["12", "13"]
     clock.now += 2
     watch.look(cluster)
     (said,) = watch.messages()
     assert said == "worker job 13 ended: UNKNOWN (the queue does not know it any more); replaced by 14"
-    assert watch.is_there("13")  # nobody knows: it is cancelled all the same
-    assert watch.is_there("12")
-    assert not watch.is_there("99")
+    assert watch.records.is_there("13")  # nobody knows: it is cancelled all the same
+    assert watch.records.is_there("12")
+    assert not watch.records.is_there("99")
 
 
 def test_a_queue_that_does_not_answer_is_borne_for_ten_minutes(made, clock):
@@ -277,14 +279,14 @@ def test_a_queue_that_does_not_answer_is_borne_for_ten_minutes(made, clock):
 
 def test_refusals_are_asked_again_while_a_job_is_there_and_end_it_without(made, clock):
     queue, watch, cluster = made(2)
-    watch.worker_came("w-0", "tcp://a")
+    watch.records.worker_came("w-0", "tcp://a")
     queue.said |= {"12": "RUNNING", "13": "COMPLETED"}
     cluster.refuses = "sbatch: error: QOSMaxSubmitJobPerUserLimit"
     for _ in range(100):
         watch.look(cluster)
         clock.now += 10
     watch.check()
-    assert 4 <= len([job for job in watch._jobs if job.job_id is None]) <= 12  # not every time
+    assert 4 <= len([job for job in watch.records.all if job.job_id is None]) <= 12  # not every time
     assert "the queue refused 1 worker jobs and will be asked again: sbatch: error: QOS" in " ".join(watch.messages())
     assert len(cluster.worker_spec) == 2  # what is owed is not forgotten
     cluster.refuses = None
@@ -292,7 +294,7 @@ def test_refusals_are_asked_again_while_a_job_is_there_and_end_it_without(made, 
     watch.look(cluster)
     assert len(watch.job_ids()) == 2
     cluster.refuses = "sbatch: error: down"
-    watch.worker_left("tcp://a")
+    watch.records.worker_left("tcp://a")
     queue.said |= dict.fromkeys(watch.job_ids(), "NODE_FAIL")
     for _ in range(3):
         watch.look(cluster)
@@ -331,15 +333,15 @@ def test_running_without_a_worker_has_a_shorter_end(made, clock, tmp_path):
 
 def test_without_a_queue_workers_that_left_are_the_sign(made, clock):
     _, watch, cluster = made(2, queue=False)
-    watch.worker_came("w-0", "tcp://a")
+    watch.records.worker_came("w-0", "tcp://a")
     watch.look(cluster)
     assert watch.counts() == {"RUNNING": 1, "PENDING": 1}
-    watch.worker_left("tcp://a")
+    watch.records.worker_left("tcp://a")
     watch.look(cluster)
     clock.now += 30
-    watch.worker_came("w-0", "tcp://c")  # a nanny has started it again
+    watch.records.worker_came("w-0", "tcp://c")  # a nanny has started it again
     watch.look(cluster)
-    watch.worker_left("tcp://c")
+    watch.records.worker_left("tcp://c")
     watch.look(cluster)
     clock.now += 40
     watch.look(cluster)
@@ -347,7 +349,7 @@ def test_without_a_queue_workers_that_left_are_the_sign(made, clock):
     clock.now += 30
     watch.look(cluster)
     assert watch.messages() == ["worker job 12 ended: UNKNOWN (its workers have gone); replaced by 14"]
-    assert watch.is_there("12")
+    assert watch.records.is_there("12")
 
 
 # ---- the thread ------------------------------------------------------------------------------------------------------
@@ -411,9 +413,9 @@ def test_a_stumble_does_not_end_the_watch(running, caplog):
     watch.start(cluster)
     wait_for(lambda: any("stumbled" in record.message for record in caplog.records))
     watch.queue.broken = None
-    watch.worker_came("w-0", "tcp://a")
+    watch.records.worker_came("w-0", "tcp://a")
     watch.queue.said["12"] = "CANCELLED"
-    watch.worker_left("tcp://a")
+    watch.records.worker_left("tcp://a")
     wait_for(lambda: watch.job_ids() == ["13"])
 
 
