@@ -36,7 +36,7 @@ _QUEUE = """\
         # umask: "0002"        # in quotes; new files may then be changed by the group
         # extra-directives: ["--qos=long"]
         # skip-directives: ["--mem"]   # for sites that refuse a directive
-        # security: true       # TLS between scheduler, workers and client (needs the package cryptography)
+        # security: true       # TLS between scheduler, workers and client (pip install reelarray[secure])
         death-timeout: 120     # seconds after which a worker without a scheduler ends
         watch-interval: 30     # seconds between two questions to the queue about all jobs
         patience: 1800         # seconds that jobs may wait for the first worker
