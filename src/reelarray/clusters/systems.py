@@ -221,7 +221,9 @@ def security(settings: Settings) -> Any:
     try:
         import cryptography  # noqa: F401
     except ImportError:
-        raise MissingPackage("security=True makes credentials with the package cryptography: pip install reelarray[secure]") from None
+        raise MissingPackage(
+            "security=True makes credentials with the package cryptography: pip install reelarray[secure]"
+        ) from None
     return True
 
 
