@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 from .. import __version__
 from ..errors import ReelError
 from . import faults
-from .files import sync_folder, write_whole
+from .files import refusals, sync_folder, write_whole
 from .lease import NAME as LEASE
 from .lease import Lease, OutputHeld
 
@@ -94,6 +96,22 @@ class Journal:
         self._end += len(lines)
         faults.checkpoint("after marking")
 
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for the temporary files of this run, without those that killed ones left behind.
+
+        It goes at the end, and with it every straggler's way to write: files get their names from there.
+        """
+        with refusals(self.folder.parent):
+            _remove_runs(self.folder)
+            folder = self.folder / f"run-{uuid4().hex}"
+            folder.mkdir()
+        try:
+            yield folder
+        finally:
+            with suppress(OSError):  # a disk that refuses this has refused more; the next run removes it
+                _remove_runs(self.folder)
+
     def sync(self) -> None:
         """Make the lines durable."""
         if self._file is not None:
@@ -123,6 +141,14 @@ class Journal:
             self._end = len(first)
             sync_folder(folder)
         return self._file
+
+
+def _remove_runs(folder: Path) -> None:
+    for run in folder.glob("run-*"):
+        run.rename(run.with_name(f"dead-{run.name[4:]}"))  # who still knows the old name finds nothing there
+    for dead in folder.glob("dead-*"):
+        faults.checkpoint("before removing temporary files")
+        shutil.rmtree(dead)
 
 
 def read_header(folder: Path) -> dict[str, Any]:

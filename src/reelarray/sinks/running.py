@@ -110,7 +110,7 @@ class Output:
         try:
             return self._complete(store, policy, retry_failed, verify, stop, client, get, beat)
         finally:
-            store.close()
+            store.journal.close()
 
     def _complete(
         self,
@@ -167,17 +167,15 @@ class Output:
             journal.lease.check()
             beat(state())
 
-        store.begin()
         beat(state())
-        if todo:
-            writer = BlockWriter(self.path, self.name, store.temporary, laid, self.encoding.encode)
-            blocks = Blocks(self.data, writer)
+        with journal.scratch() as temporary:
+            blocks = Blocks(self.data, BlockWriter(self.path, self.name, temporary, laid, self.encoding.encode))
+            how: dict[str, Any] = {"policy": policy, "stop": stop, "client": client, "get": get, "beat": look}
             try:
-                driving.drive(
-                    blocks, todo, done=note, failed=failed, policy=policy, stop=stop, client=client, get=get, beat=look
-                )
+                driving.drive(blocks, todo, done=note, failed=failed, **how)
             finally:
-                journal.sync()
+                with refusals(self.path):
+                    journal.sync()
         return state()
 
     def _state(

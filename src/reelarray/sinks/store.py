@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
@@ -28,30 +27,15 @@ log = logging.getLogger(__name__)
 
 
 class Store:
-    """A store on a local disk that this process holds: its journal, and the folder of its run's temporary files."""
+    """A store on a local disk that this process holds."""
 
     def __init__(self, path: Path, journal: Journal) -> None:
         self.path, self.journal = path, journal
-        self.temporary = path / FOLDER / f"run-{uuid4().hex}"
 
     @property
     def mark(self) -> str:
         """What lines of the journal say that they are of."""
         return mark_of(self.journal.header)
-
-    def begin(self) -> None:
-        """Remove what a killed run left behind, and make a place for this run's temporary files."""
-        _remove_runs(self.path / FOLDER)
-        for leftover in (self.path / FOLDER).glob(f".{INPUTS}-*"):
-            leftover.unlink()
-        self.temporary.mkdir()
-
-    def close(self) -> None:
-        """Take away the temporary files, and with them every straggler's way to write, and let go."""
-        try:
-            _remove_runs(self.path / FOLDER)
-        finally:
-            self.journal.close()
 
 
 def mark_of(header: Mapping[str, Any]) -> str:
@@ -89,15 +73,6 @@ def failed_before(header: Mapping[str, Any], records: Sequence[Record]) -> dict[
 
 def _meet(one: Unit, other: Unit) -> bool:
     return all(max(a, c) < min(b, d) for a, b, c, d in zip(one[::2], one[1::2], other[::2], other[1::2], strict=True))
-
-
-def _remove_runs(folder: Path) -> None:
-    for run in folder.glob("run-*"):
-        dead = run.with_name(f"dead-{run.name[4:]}")
-        run.rename(dead)  # who still knows the old name finds nothing there
-    for dead in folder.glob("dead-*"):
-        faults.checkpoint("before removing temporary files")
-        shutil.rmtree(dead)
 
 
 def open_or_create(
@@ -166,7 +141,7 @@ def _open(
     except BaseException:
         journal.close()
         raise
-    return store
+    return Store(path, journal)
 
 
 def _adopt(store: Store, skeleton: Skeleton, touched: Callable[[set[str]], list[Unit]]) -> bool:
@@ -186,7 +161,8 @@ def _adopt(store: Store, skeleton: Skeleton, touched: Callable[[set[str]], list[
     accepts = {mark: [*touch, *units] for mark, touch in header.get("accepts", {}).items()}
     new = {**header, "fingerprint": fingerprint(skeleton.identity), "identity": skeleton.identity}
     store.journal.begin(new | {"accepts": {**accepts, mark_of(header): units}})  # from here on the blocks are not done
-    write_inputs(store.path, skeleton, folder / f".{INPUTS}-{store.journal.lease.token}")
+    with store.journal.scratch() as temporary:
+        write_inputs(store.path, skeleton, temporary / INPUTS)
     return True
 
 
@@ -244,11 +220,8 @@ def _create(path: Path, skeleton: Skeleton, replace: bool, old: Store | None, wa
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         if trash.exists():
             shutil.rmtree(trash)
-        store = Store(path, journal)
-        temporary = partial / FOLDER / store.temporary.name
-        temporary.mkdir()
-        build(partial, temporary, skeleton)
-        shutil.rmtree(temporary)
+        with journal.scratch() as temporary:
+            build(partial, temporary, skeleton)
         journal.begin(
             {
                 "fingerprint": fingerprint(skeleton.identity),
@@ -278,4 +251,4 @@ def _create(path: Path, skeleton: Skeleton, replace: bool, old: Store | None, wa
             shutil.rmtree(partial)
         journal.close()
         raise
-    return store
+    return Store(path, journal)
