@@ -90,7 +90,7 @@ def test_a_chain_that_is_too_short_stops_with_work_left(kind, tmp_path):
 
 def test_the_next_link_goes_on_after_a_kill(kind, tmp_path):
     # The shell of the job dies with its command: nobody is left to note an exit code.
-    run = submitted(kind, "echo x >>tried; [ $(wc -l <tried) = 1 ] || exit 0; kill -KILL $PPID; kill -KILL $$", chain=2)
+    run = submitted(kind, "echo x >>tried; [ $(wc -l <tried) = 1 ] || exit 0; kill -KILL 0", chain=2)
     status = over(run)
     assert status.state == "done"
     assert Path("tried").read_text() == "x\n" * 2
@@ -98,7 +98,7 @@ def test_the_next_link_goes_on_after_a_kill(kind, tmp_path):
 
 
 def test_a_run_whose_last_link_was_killed(kind, tmp_path):
-    status = over(submitted(kind, "kill -KILL $PPID; kill -KILL $$"))
+    status = over(submitted(kind, "kill -KILL 0"))
     assert status.state in ("killed", "cancelled", "failed")
     assert status.state != "failed" or status.links[0].exit_code is None or "itself" in status.reason
 

@@ -30,7 +30,8 @@ def test_a_refusal_leaves_nothing_behind(monkeypatch):
 
 def test_every_directive_is_one_that_pbs_knows():
     run = submitted("pbs", "true", jobs=2, queue="long", account="sea", umask="0002", name="2022.run")
-    assert over(run).state == "done"
+    status = over(run)
+    assert status.state == "done", f"{status}\n{run.log('err')}"
     assert "#PBS -N r2022.run\n" in run.script
 
 

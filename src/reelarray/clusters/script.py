@@ -43,20 +43,29 @@ outcome() {{
 }}
 {guards}
 cd {directory} || end 2 directory
-{prologue}asked=''
-forward() {{ asked=$1; [ -z "${{child-}}" ] || kill -s "$1" "$child" 2>/dev/null; }}
+{prologue}
+# The command has a shell of its own which notes its exit code: one that a signal calls from its waiting may lose it.
+pid="$run/links/$job.pid" left="$run/links/$job.code"
+asked='' shell=''
+forward() {{
+  asked=$1
+  [ -n "$shell" ] || return
+  until [ -s "$pid" ] || ! kill -0 "$shell" 2>/dev/null; do sleep 0.05; done
+  kill -s "$1" "$(cat "$pid")" 2>/dev/null
+}}
 trap 'forward TERM' TERM
 trap 'forward USR1' USR1
 note begin "$begin $HOSTNAME"
-{command} &
-child=$!
-[ -z "$asked" ] || kill -s "$asked" "$child"
-while :; do
-  asked=''
-  wait "$child"
-  code=$?
-  [ -n "$asked" ] || break # else a signal ended the wait, not the command
-done
+(
+  trap : TERM USR1
+  bash -c 'echo $$ >"$0" && exec "$@"' "$pid" {command}
+  echo $? >"$left"
+) &
+shell=$!
+[ -z "$asked" ] || forward "$asked"
+while kill -0 "$shell" 2>/dev/null; do wait "$shell"; done
+read -r code <"$left" || code={lost}
+rm -f "$pid" "$left"
 end "$code"
 """
 
@@ -129,6 +138,7 @@ def driver_script(
         directory=shlex.quote(str(directory)),
         again=AGAIN,
         killed=KILLED,
+        lost=KILLED + 9,
         guards=guards,
         prologue=prologue if settings.prologue else "",
         command=shlex.join(command),

@@ -195,7 +195,7 @@ def test_a_link_refused_because_all_is_done_by_then_is_no_error(queue, monkeypat
 def test_a_dry_run_writes_nothing(queue):
     run = submit("make", queue="long", dry_run=True)
     assert "#SBATCH --partition=long\n" in run.script
-    assert "\nmake &\n" in run.script
+    assert '"$pid" make\n' in run.script
     assert (run.links, queue.submitted, Path("runs").exists()) == ((), [], False)
 
 

@@ -107,7 +107,9 @@ def start(folder: Path, line: str, job: str = "7", kind: str = "local", env=None
     (folder / "script.sh").write_text(text)
     named = {"local": "REELARRAY_JOB", "slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID"}[kind]
     environment = {**os.environ, **(env or {}), named: job}
-    return subprocess.Popen(["bash", "script.sh"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE)
+    return subprocess.Popen(
+        ["bash", "script.sh"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, start_new_session=True
+    )
 
 
 def ran(*arguments, **options) -> int:
@@ -139,7 +141,7 @@ def test_a_later_link_hands_on_how_the_run_has_ended(folder, code):
 
 
 @needs_bash
-@pytest.mark.parametrize("before", ["exit 4", "kill -KILL $PPID; kill -KILL $$", "kill -KILL $$"])
+@pytest.mark.parametrize("before", ["exit 4", "kill -KILL 0", "kill -KILL $$", "kill -KILL $PPID"])
 def test_a_later_link_goes_on_after_a_stop_or_a_kill(folder, before):
     ran(folder, before, job="7")
     assert ran(folder, "touch begun", job="8") == 0
@@ -177,6 +179,22 @@ def test_signals_reach_the_command_and_its_code_is_noted(folder, name):
     assert started.wait(30) == 4
     assert log(folder) == "told\n"
     assert folders.trace(folder, "7").exit_code == 4
+
+
+@needs_bash
+@pytest.mark.parametrize(("line", "code"), [("sleep 30", 143), ("trap 'exit 3' TERM; sleep 30 & wait", 3)])
+def test_a_signal_to_all_processes_at_once_loses_no_exit_code(folder, line, code):
+    for job in "123456":
+        ready = folder / f"ready{job}"
+        started = start(folder, f"touch {ready.name}; {line}", job=job)
+        end = time.monotonic() + 30
+        while not ready.exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        os.killpg(started.pid, signal.SIGTERM)
+        assert started.wait(30) == code
+        assert folders.trace(folder, job).exit_code == code
+        (folder / "links" / f"{job}.end").unlink()
+        assert not list((folder / "links").glob(f"{job}.[pc]*"))
 
 
 @needs_bash
@@ -219,7 +237,7 @@ def test_the_deadline_counts_from_the_start(folder):
 
 @needs_bash
 def test_lines_of_the_site_come_before_the_command_and_may_use_what_is_not_set(folder):
-    lines = ["export A=$NOT_SET{name}", "export B='two words'"]
+    lines = ["export A={name}$NOT_SET", "export B='two words'"]
     assert ran(folder, 'echo "$A" "$B" "$C"; umask', prologue=lines, umask="0027", exports={"C": "it's"}) == 0
     assert log(folder) == "minutes two words it's\n0027\n"
 
