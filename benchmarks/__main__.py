@@ -15,7 +15,7 @@ from .measure import PEERS, Settings, Table, machine
 
 FAMILIES = (
     "kernel", "spectrogram", "averages", "monitoring", "fibre", "iq", "threads", "scaling", "opening",
-    "graph", "writing", "cluster",
+    "graph", "writing", "cluster", "runs",
 )  # fmt: skip
 
 

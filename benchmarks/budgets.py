@@ -105,6 +105,9 @@ def scale() -> tuple[Budget, ...]:
         Budget("the same: tasks a block", Cell("catalog", 100_000, "tasks a block"), most=1),
         Budget("headers of 10,000 WAV files: us a file", Cell("headers", 10_000, "ra.scan"), most=100),
         Budget("headers of 10,000 WAV files, over os.stat", Cell("headers", 10_000, "ra.scan / stat"), most=4),
+        Budget("run of a recipe over the bare computation, 10 s a unit", Cell("runs", 10.0, "run / bare"), most=1.05),
+        Budget("what is left of 100,000 blocks: ms", Cell("resume", 100_000, "blocks of a store: ms"), most=1000),
+        Budget("of 100,000 outputs: ms", Cell("resume", 100_000, "one output a recording: ms"), most=1000),
         Budget("Zarr, dB in 16 bits, against plain zarr", speed("writing", "dB in 16 bits: reelarray"), least=0.8),
     )
 
