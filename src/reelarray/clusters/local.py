@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ClusterError
-from .queues import State, ask
+from .queues import PATIENCE, State, ask
 
 SUPERVISOR = Path(__file__).with_name("local_job.sh")
 KILL_WAIT = 30  # seconds that a cancelled job has to end, as in Slurm
@@ -56,13 +57,17 @@ class LocalQueue:
                 raise ClusterError(f"there is no local job {other} to wait for in {self.folder}")
         job = self._new()
         # Started through a shell that ends at once, so that the supervisor is nobody's child and leaves no zombie.
-        background = 'bash "$@" </dev/null >/dev/null 2>&1 & echo $!'
+        background = 'bash "$@" </dev/null >/dev/null 2>&1 &'
         command = ["bash", "-c", background, "reel", str(SUPERVISOR), str(job), str(script), str(KILL_WAIT), *waits]
         try:
-            started = subprocess.run(command, capture_output=True, text=True, check=True, start_new_session=True)
+            subprocess.run(command, check=True, start_new_session=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise ClusterError(f"{script} could not be started: {error}; kind 'local' needs bash") from None
-        (job / "pid").write_text(started.stdout)
+        end = time.monotonic() + PATIENCE
+        while not (job / "pid").exists():  # it writes that itself: before, it has not the name by which it is known
+            if time.monotonic() > end:
+                raise ClusterError(f"{script} did not start within {PATIENCE:.0f} s; look at the load of this machine")
+            time.sleep(0.01)
         return job.name
 
     def _new(self) -> Path:

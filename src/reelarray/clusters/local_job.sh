@@ -16,6 +16,7 @@ cancel() {
   (sleep "$patience"; kill -KILL -- "-$child") >/dev/null 2>&1 &
 }
 trap cancel TERM
+echo $$ >"$folder/pid.new" && mv -f "$folder/pid.new" "$folder/pid"
 while [ $# -gt 0 ]; do
   other=${folder%/*}/$2
   while read -r word code _ <"$other/state" && [[ $word == PENDING || $word == RUNNING ]]; do
