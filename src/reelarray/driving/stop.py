@@ -28,6 +28,7 @@ class Stop:
         self, deadline: float | None = None, walltime: float | None = None, *, environ: Mapping[str, str] = os.environ
     ) -> None:
         self.asked: str | None = None
+        self.unit_seconds = math.nan  # what a unit took lately
         if deadline is None and "REELARRAY_DEADLINE" in environ:
             deadline = float(environ["REELARRAY_DEADLINE"])
             walltime = float(environ.get("REELARRAY_WALLTIME", "inf"))
@@ -44,6 +45,7 @@ class Stop:
 
     def look(self, unit_seconds: float) -> bool:
         """Whether to begin nothing more, now that units take so long; the deadline asks for it when it is near."""
+        self.unit_seconds = unit_seconds
         leave = min(max(LEAVE, 3 * unit_seconds), self._walltime / LEAVE_PART)
         if self.asked is None and time.monotonic() > self._end - leave:
             self.ask("deadline", grace=math.inf)
