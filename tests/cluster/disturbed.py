@@ -98,6 +98,7 @@ class DisturbedRun:
         self.control()
         driver = self.start()
         assert driver.end() == 0, driver.said
+        self.units = self.finished()
         self.output.rename(folder / "undisturbed")
         (folder / "begun").unlink()
 
