@@ -262,7 +262,8 @@ def _born(pid: int) -> str | None:
     """When a process began, in ticks since its machine did; None where there is no such process."""
     if os.path.isdir("/proc/self"):
         try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+            state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            return None if state in "ZX" else numbers[18]  # dead, though nobody has asked how it ended
         except (OSError, IndexError):
             return None
     import psutil

@@ -62,6 +62,17 @@ def test_a_process_of_this_machine_that_is_gone_holds_nothing(path):
     assert time.monotonic() - begun < 2  # at once, not after 150 s
 
 
+def test_a_process_that_nobody_has_waited_for_is_gone(path):
+    child = os.fork()
+    if not child:
+        take(path)
+        os._exit(0)
+    while "Z" not in open(f"/proc/{child}/stat").read().rpartition(")")[2].split()[0]:  # noqa: SIM115
+        time.sleep(0.01)
+    take(path).release()
+    os.waitpid(child, 0)
+
+
 def test_a_stopped_process_still_holds(path):
     child = os.fork()
     if not child:
