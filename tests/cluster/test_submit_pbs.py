@@ -67,7 +67,7 @@ def test_older_commands_are_understood_too(pbs):
             patch.setenv("PATH", f"{commands.absolute()}:{os.environ['PATH']}")
             state = queue.states(run.links)[run.links[0]]
         # The table has no exit codes: the folder has them.
-        assert (state.state, state.raw) == ("FAILED" if answer == "-f" else "UNKNOWN", "F")
+        assert (state.state, state.raw) == ("FAILED" if answer == "-f" else "ENDED", "F")
 
 
 def test_ids_are_the_same_with_and_without_the_server():

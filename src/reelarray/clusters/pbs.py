@@ -130,8 +130,8 @@ def _state(facts: Mapping[str, Any]) -> State:
     if raw not in ("F", "C", "X"):
         return State("UNKNOWN", raw, reason)
     status = next((facts[name] for name in ("Exit_status", "exit_status") if name in facts), None)
-    if status is None and facts.get("short"):
-        return State("UNKNOWN", raw, "it has ended; this qstat does not tell how")
+    if status is None and (raw == "C" or facts.get("short")):
+        return State("ENDED", raw, "qstat does not tell how")
     if status is None:
         return State("CANCELLED", raw, reason or "it ended without having run")
     code = int(status)

@@ -12,9 +12,9 @@ from typing import Literal, Protocol
 from ..errors import ClusterError
 
 PATIENCE = 60.0  # seconds that a command may take; Slurm's own tools give up on a silent controller earlier
-# Only ENDED states are final; UNKNOWN is what a queue says of jobs that it has forgotten, and is not a failure.
-Word = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "UNKNOWN"]
-ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"})
+# ENDED is all that some commands say of a job that is over. UNKNOWN is one that the queue has forgotten: no failure.
+Word = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "ENDED", "UNKNOWN"]
+OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "ENDED"})
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class State:
 
     Parameters
     ----------
-    state : one of PENDING, RUNNING, COMPLETED, FAILED, CANCELLED, TIMEOUT, NODE_FAIL, UNKNOWN
+    state : one of PENDING, RUNNING, COMPLETED, FAILED, CANCELLED, TIMEOUT, NODE_FAIL, ENDED, UNKNOWN
     raw : the queue's own word
     reason : why it waits or ended, in the queue's words
     exit_code : of a job that has ended by itself, where the queue tells it
@@ -36,7 +36,7 @@ class State:
 
     @property
     def ended(self) -> bool:
-        return self.state in ENDED
+        return self.state in OVER
 
 
 class Queue(Protocol):

@@ -17,7 +17,8 @@ AGAIN = 4  # exit code of a command that stopped with work left; as after a kill
 KILLED = 128  # exit codes of a shell above this one tell a signal
 PARENT_FAILED, PARENT = 5, "parent"  # exit code of a link that does not begin because of a run before it; its note
 SLURM_NEEDS = ("SLURM_JOB_ID", "SLURM_CONF")
-_JOB = {"slurm": "$SLURM_JOB_ID", "pbs": "${PBS_JOBID%%.*}", "local": "$REELARRAY_JOB"}
+# PBS's commands over Slurm leave jobs with Slurm's variables alone.
+_JOB = {"slurm": "$SLURM_JOB_ID", "pbs": "${PBS_JOBID:-$SLURM_JOB_ID}", "local": "$REELARRAY_JOB"}
 
 _BODY = """\
 set -u
@@ -27,6 +28,7 @@ for variable in ${{!SLURM_@}} ${{!SBATCH_@}} ${{!SRUN_@}}; do
 done
 run={run}
 job={job}
+job=${{job%%.*}}
 begin=$(date +%s)
 {logs}export REELARRAY_RUN="$run"
 {exports}

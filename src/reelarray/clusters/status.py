@@ -109,11 +109,12 @@ def judge(
 
 def _link(job: str, said: State, left: folders.Trace) -> Link:
     word = said.state
-    if word == "UNKNOWN" and left.exit_code is not None:
+    if word in ("UNKNOWN", "ENDED") and left.exit_code is not None:
         word = "COMPLETED" if left.exit_code == 0 else "FAILED"
     code = left.exit_code if left.exit_code is not None else said.exit_code
     begun, ended = (None if s is None else datetime.fromtimestamp(s, UTC) for s in (left.begun, left.ended))
-    return Link(job, word, said.reason, code, begun, ended, left.host)
+    reason = said.reason if word == said.state else ""
+    return Link(job, word, reason, code, begun, ended, left.host)
 
 
 def _words(links: Sequence[Link], code: int | None, *, reel: bool, cancelled: bool) -> tuple[RunWord, str]:
@@ -136,7 +137,7 @@ def _words(links: Sequence[Link], code: int | None, *, reel: bool, cancelled: bo
     last = next((link for link in reversed(links) if link.begun is not None), links[-1])
     if last.exit_code == AGAIN:
         return "stopped", MEANINGS[AGAIN]
-    if last.state == "CANCELLED":
+    if last.state == "CANCELLED" or (last.state == "ENDED" and last.begun is None):
         never = last.begun is None and "dependency" in last.reason.lower()
         return "cancelled", _PARENT_FAILED if never else last.reason or "by the queue or its user"
     if last.exit_code is not None and last.exit_code <= KILLED:

@@ -138,7 +138,8 @@ def _submitted(run: Run, queue: Queue, parents: Sequence[Run], chain: int, direc
     try:
         folders.write_record(run.folder, record | {"links": links})
         for _ in range(chain):
-            links.append(queue.submit(path, **(_following(run.kind, links[-1]) if links else _waiting(parents))))
+            waits = _following(run.kind, links[-1]) if links else _waiting(run.kind, parents)
+            links.append(queue.submit(path, **waits))
             folders.write_record(run.folder, record | {"links": links})
     except BaseException as error:
         if isinstance(error, ClusterError) and folders.outcome(run.folder) is not None:
@@ -157,15 +158,17 @@ def _following(kind: str, job: str) -> dict[str, list[str]]:
     return {"after_any" if kind == "pbs" else "after_not_ok": [job]}
 
 
-def _waiting(parents: Iterable[Run]) -> dict[str, list[str]]:
-    """When the first link may start: after the last link of each run that it follows.
+def _waiting(kind: str, parents: Iterable[Run]) -> dict[str, list[str]]:
+    """When the first link may start: after the last link of each run that it follows; the script reads how they ended.
 
     A chain has ended well when any of its links has, which no condition of PBS can say, and none of Slurm for two
-    chains; its last link leaves the queue last, and the script reads how the run ended.
+    chains; its last link leaves the queue last. What PBS does with a job whose condition can never hold differs: some
+    keep it for ever. So a condition of success is asked for only where it is exact and removes the job.
     """
     conditions: dict[str, list[str]] = {}
     for parent in parents:
-        conditions.setdefault("after_ok" if len(parent.links) == 1 else "after_any", []).append(parent.links[-1])
+        exact = len(parent.links) == 1 and kind != "pbs"
+        conditions.setdefault("after_ok" if exact else "after_any", []).append(parent.links[-1])
     return conditions
 
 

@@ -98,6 +98,9 @@ REEL = ["python", "-m", "reelarray.cli", "run", "a.toml"]
         ("UNKNOWN UNKNOWN", "4 3", "finished with failures"),
         ("UNKNOWN UNKNOWN", "4 4", "stopped"),
         ("UNKNOWN UNKNOWN", "4 -", "unknown"),
+        ("ENDED ENDED", "4 0", "done"),
+        ("ENDED", "137", "killed"),
+        ("ENDED", "-", "cancelled"),  # it left no trace: it has not begun
     ],
 )
 def test_what_a_run_has_come_to(tmp_path, states, ends, expected):
@@ -154,8 +157,10 @@ def test_a_chain_and_its_folder(queue):
 
 
 def test_links_of_pbs_always_begin(queue):
-    submit(kind="pbs", chain=3)
+    run = submit(kind="pbs", chain=3)
     assert queue.submitted == [{}, {"after_any": ["1"]}, {"after_any": ["2"]}]
+    submit(kind="pbs", after=[run, submit(kind="pbs")])
+    assert queue.submitted[-1] == {"after_any": ["3", "4"]}
 
 
 def test_runs_after_others(queue):
