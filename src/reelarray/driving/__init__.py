@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .drive import drive
+from .inside import synchronous
 from .policy import Done, Failure, Policy, Tasks, Unit
 from .stop import Stop
 
-__all__ = ["Done", "Failure", "Policy", "Stop", "Tasks", "Unit", "drive"]
+__all__ = ["Done", "Failure", "Policy", "Stop", "Tasks", "Unit", "drive", "synchronous"]
