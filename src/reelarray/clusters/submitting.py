@@ -26,6 +26,8 @@ SHARED = (
     *("queue", "account", "interface", "prologue", "environment", "umask", "python"),
     *("skip_directives", "extra_directives"),
 )
+# s that a link waits for the lease of an output: a node that the queue takes for lost may be at work for a while yet.
+PREDECESSOR = 300
 # Variables that the command gets as they are here: PBS hands on none by itself.
 _CARRIED = re.compile(r"DASK_\w+|REELARRAY_(ENGINE|CACHE)\w*")
 
@@ -214,6 +216,7 @@ def _of_recipe(
     own |= {key: value for key, value in options.items() if key in (*OF_DRIVER, *SHARED)}
     driver = settings(kind, "driver", name=title, **own)
     command = [driver.python or sys.executable, "-m", "reelarray.cli", "run", str(recipe), "--cluster", kind]
+    command += ["--wait", str(PREDECESSOR)]
     if preset is not None:
         command += ["--preset", preset]
     if jobs is not None:

@@ -422,8 +422,10 @@ def test_a_stumble_does_not_end_the_watch(running, caplog):
 def test_a_cluster_that_is_dropped_is_not_kept_alive(tmp_path):
     watch = JobWatch(Queue(), interval=0.05, patience=1800, log_directory=str(tmp_path), processes=1)
     cluster = Cluster(watch, count(12))
+    before = set(threading.enumerate())
     watch.start(cluster)
-    (thread,) = (one for one in threading.enumerate() if one.name == "reelarray-watch")
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.name == "reelarray-watch"
     del cluster
     gc.collect()
     thread.join(30)
