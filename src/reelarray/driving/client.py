@@ -80,6 +80,8 @@ class Flight:
         if futures:
             with suppress(Exception):  # there may be no scheduler any more
                 self.client.cancel(futures, force=True)
+            for future in futures:
+                future.release()
 
     def _launch(self, left: list[Any]) -> None:
         if not left or len(self._running) > self._window // 2:
@@ -105,8 +107,15 @@ class Flight:
         return landed
 
     def _note(self, ended: Sequence[Any], *, alone: bool = False) -> list[Any]:
-        """Hand on what came of futures; the units that are to be tried again."""
+        """Hand on what came of futures, and forget them; the units that are to be tried again."""
         mine = [f for f in ended if f.key in self._running and self._running[f.key][1] is f]
+        try:
+            return self._handed_on(mine, alone)
+        finally:  # an error that leaves here holds this frame, and the client holds the error
+            for future in mine:
+                future.release()
+
+    def _handed_on(self, mine: Sequence[Any], alone: bool) -> list[Any]:
         good = [f for f in mine if f.status == "finished"]
         again = []
         values = self._ask(self.client.gather, good, errors="skip")

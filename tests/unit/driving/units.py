@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from dask._task_spec import Task
 
@@ -20,7 +21,8 @@ class Numbers:
 
     def graph(self, units):
         self.graphs.append(len(units))
-        keys = [("unit", k) for k in units]
+        name = f"unit-{uuid4().hex}"  # as in real runs: a key is never used again
+        keys = [(name, k) for k in units]
         if not self.shared:
             return {key: Task(key, self.work, key[1]) for key in keys}, keys
         from dask._task_spec import TaskRef
