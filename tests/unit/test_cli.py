@@ -222,7 +222,7 @@ def test_an_input_that_goes_while_running_fails_alone_and_is_made_later(
     last, aside = folder / "X_20220301_000010.wav", tmp_path / "aside.wav"
     made = []
 
-    def lose(self, done, total):
+    def lose(self, done, total, *_):
         made.append((done, total))
         if done == 3 and last.exists() and not aside.exists():
             last.rename(aside)

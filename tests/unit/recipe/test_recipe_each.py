@@ -231,7 +231,7 @@ def test_a_run_that_is_asked_to_stop_goes_on_later(folder, tmp_path):
     made = recipe(tmp_path)
     stop = Stop(environ={})
 
-    def ask(done, total):
+    def ask(done, *_):
         if done == 1:
             stop.ask("SIGTERM")
 

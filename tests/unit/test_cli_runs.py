@@ -1,0 +1,177 @@
+"""`reel run` and `reel recipe`: what they print, write and answer, and how signals stop them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import wave
+
+import numpy as np
+import pytest
+
+import reelarray as ra
+from reelarray.cli import main
+from reelarray.commands.runs import stopping
+
+RATE = 8000
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with three recordings, where the command runs."""
+    (tmp_path / "recordings").mkdir()
+    for second in (0, 1, 10):
+        samples = np.random.default_rng(second).integers(-8000, 8000, RATE).astype("<i2")
+        with wave.open(str(tmp_path / "recordings" / f"X_20220301_0000{second:02d}.wav"), "wb") as file:
+            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.writeframes(samples.tobytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def write(path, **tables):
+    content = {"input": {"paths": "recordings"}, "output": {"path": "out.zarr"}} | tables
+    ra.Recipe.from_dict(content).save(path)
+    return str(path)
+
+
+def test_a_recipe_from_its_beginning_to_its_end(place, capsys):
+    assert main(["recipe", "init"]) == 0
+    assert main(["recipe", "init"]) == 2, "a file that is there is not replaced"
+    assert "--force" in capsys.readouterr().err
+    assert main(["recipe", "check", "recipe.toml"]) == 0
+    assert "power_spectrum -> minutes.zarr" in capsys.readouterr().out
+    assert main(["run", "recipe.toml", "--dry-run"]) == 0
+    assert "to do" in capsys.readouterr().out
+    assert not (place / "minutes.zarr").exists()
+    assert main(["run", "recipe.toml"]) == 0
+    printed = capsys.readouterr().out
+    assert "3 files, 3.0 s" in printed
+    assert "output    minutes.zarr: 1 time x 513 frequency (Hz-1)" in printed
+    assert main(["run", "recipe.toml"]) == 0
+    assert "1 blocks were there, 0 were made" in capsys.readouterr().out
+
+
+def test_one_output_a_recording(place, capsys):
+    assert main(["recipe", "init", "each.toml", "--each"]) == 0
+    assert main(["run", "each.toml", "--jsonreport", "report.json"]) == 0
+    assert "3 of 3 outputs" in capsys.readouterr().out
+    report = json.loads((place / "report.json").read_text())
+    assert (report["ending"], report["done"], report["exit_code"]) == ("complete", 3, 0)
+    assert sorted(p.name for p in (place / "spectra").glob("*.npz")) == [
+        f"X_20220301_0000{s:02d}.npz" for s in (0, 1, 10)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["none.toml"], "reel recipe init none.toml"),
+        (["bad.toml"], "bad.toml: [input]: unknown key 'path'"),
+        (["good.toml", "--set", "walltime"], "NAME=VALUE"),
+        (["good.toml", "--cluster", "slrum"], "did you mean 'slurm'"),
+        (["good.toml", "--cluster", "local", "--preset", "hgih"], "did you mean 'high'"),
+        (["good.toml", "--jsonreport", "none/report.json"], "none"),
+        (["step.toml"], "in step 1 of the recipe: spectrogram(nfft=0)"),
+        (["limit.toml"], "--cluster local"),
+    ],
+)
+def test_errors_are_one_line_that_says_what_to_do(place, capsys, arguments, told):
+    (place / "bad.toml").write_text('[input]\npath = "recordings"\n[output]\npath = "out.zarr"\n')
+    write(place / "good.toml")
+    write(place / "step.toml", step=[{"use": "spectrogram", "nfft": 0}])
+    write(place / "limit.toml", run={"time_limit": 10})
+    assert main(["run", *arguments]) == 2
+    printed = capsys.readouterr().err
+    assert told in printed
+    assert printed.startswith("reel: ")
+    assert len(printed.strip().splitlines()) == 1
+    assert not (place / "out.zarr").exists()
+
+
+def test_other_parameters_are_told_in_options(place, capsys):
+    assert main(["run", write(place / "a.toml", step=[{"use": "spectrogram", "nfft": 256}])]) == 0
+    other = write(place / "b.toml", step=[{"use": "spectrogram", "nfft": 512}])
+    assert main(["run", other]) == 2
+    assert "pass --overwrite" in capsys.readouterr().err
+    assert main(["run", other, "--overwrite"]) == 0
+
+
+def test_what_failed_is_listed_and_tried_again_when_told(place, capsys):
+    ra.catalog.save(ra.scan("recordings"), "catalog.json")
+    made = write(place / "each.toml", input={"paths": "catalog.json"}, output={"path": "out/{stem}.wav"})
+    gone = place / "recordings" / "X_20220301_000001.wav"
+    gone.rename(place / "aside.wav")
+    assert main(["run", made]) == 3
+    printed = capsys.readouterr().out
+    assert "failed    X_20220301_000001.wav: FileNotFoundError" in printed
+    assert "--retry-failed" in printed
+    (place / "aside.wav").rename(gone)
+    assert main(["run", made]) == 3
+    assert main(["run", made, "--retry-failed"]) == 0
+
+
+def test_spectrogram_saves_what_it_does_as_a_recipe(place, capsys):
+    command = ["spectrogram", "recordings", "-o", "a{1}.zarr", "--average", "1s", "--nfft", "256", "--median"]
+    more = ["--begin", "2022-03-01T00:00:01", "--offsets", "2", "16", "--position", "48", "-4", "--no-recursive"]
+    (place / "recipes").mkdir()
+    assert main([*command, *more, "--png", "a.png", "--vmin", "-50", "--save-recipe", "recipes/r.toml"]) == 0
+    recipe = ra.load_recipe("recipes/r.toml")
+    assert recipe.steps[0].keywords.plain() == {"every": "1s", "nfft": 256, "average": "median"}
+    assert recipe.picture.plain() == {"path": os.path.join("..", "a.png"), "vmin": -50.0}
+    first = ra.open_zarr("a{1}.zarr").compute()
+    capsys.readouterr()
+    assert main(["run", "recipes/r.toml"]) == 0
+    assert "were there, 0 were made" in capsys.readouterr().out
+    assert ra.open_zarr("a{1}.zarr").identical(first)
+
+
+def test_signals_ask_and_are_given_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        assert stop.asked == "SIGTERM"
+    assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(KeyboardInterrupt), stopping() as stop:  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        assert stop.asked == "SIGINT"
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+def test_a_signal_stops_the_command_cleanly(place, name):
+    (place / "slow_step.py").write_text(
+        "import time\ndef wait(x):\n    open('begun', 'w').close()\n    time.sleep(0.3)\n    return x\n"
+    )
+    for second in range(20, 50):
+        (place / "recordings" / f"X_20220301_0000{second}.wav").write_bytes(
+            (place / "recordings" / "X_20220301_000000.wav").read_bytes()
+        )
+    made = write(place / "r.toml", step=[{"use": "slow_step.wait"}], output={"path": "out/{stem}.wav"})
+    running = subprocess.Popen(
+        [sys.executable, "-m", "reelarray.cli", "run", made],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while not (place / "begun").exists():
+        assert running.poll() is None, running.stdout.read()
+        time.sleep(0.05)
+    running.send_signal(getattr(signal, name))
+    printed, _ = running.communicate(timeout=60)
+    assert running.returncode == 4, printed
+    assert f"stopped   {name}" in printed
+    assert not list((place / "out").rglob("run-*"))
+    (place / "slow_step.py").write_text("def wait(x):\n    return x\n")
+    again = subprocess.run([sys.executable, "-m", "reelarray.cli", "run", made], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "33 of 33 outputs" in again.stdout
