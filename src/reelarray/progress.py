@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+import json
+import math
+import os
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TextIO
 
-TERMINAL_EVERY, LOG_EVERY = 0.1, 10.0
+TERMINAL_EVERY, LOG_EVERY, RECORD_EVERY = 0.1, 10.0, 2.0
 
 
 class Progress:
-    """Callable with (done, total): draws a bar, rate and time left; a plain line every ten seconds elsewhere."""
+    """Callable with (done, total[, failed]): draws a bar, rate and time left; a plain line every ten seconds elsewhere.
 
-    def __init__(self, what: str, stream: TextIO | None = None) -> None:
-        self.what, self.stream = what, sys.stderr if stream is None else stream
+    `record` is a file that says the same as JSON, for who asks from elsewhere.
+    """
+
+    def __init__(self, what: str, stream: TextIO | None = None, *, record: Path | None = None) -> None:
+        self.what, self.stream, self.record = what, sys.stderr if stream is None else stream, record
         self.terminal = self.stream.isatty()
         self.begun = self.shown = time.monotonic()
+        self.recorded = -RECORD_EVERY
         self.first: int | None = None
-        self.drawn = False
+        self.drawn, self.beside = False, ""
 
-    def __call__(self, done: int, total: int) -> None:
+    def say_beside(self, words: str) -> None:
+        """A few words that stand behind the numbers, such as how many workers there are."""
+        self.beside = words
+
+    def __call__(self, done: int, total: int, failed: int = 0) -> None:
         now = time.monotonic()
         if self.first is None:
             self.first, self.begun = done, now
+        made = done - self.first
+        rate = made / (now - self.begun) if made and now > self.begun else math.nan  # per second
+        self._note(now, done, total, failed, rate)
         every = TERMINAL_EVERY if self.terminal else LOG_EVERY
         if now - self.shown < every and not (self.terminal and done == total):
             return
         self.shown = now
-        made = done - self.first
-        left = (total - done) * (now - self.begun) / made if made else float("nan")
-        text = f"{self.what} {done}/{total}" + (f", {span(left)} left" if made and done < total else "")
+        words = [f"{self.what} {done}/{total}", f"{failed} failed" if failed else ""]
+        if made and done < total:
+            words += [per_time(rate), f"{span((total - done - failed) / rate)} left"]
+        text = ", ".join(word for word in (*words, self.beside) if word)
         if self.terminal:
             filled = round(24 * done / max(total, 1))
             self.stream.write(f"\r\x1b[K[{'#' * filled}{'.' * (24 - filled)}] {text}")
@@ -37,6 +54,21 @@ class Progress:
             self.stream.write(text + "\n")
         self.stream.flush()
         self.drawn = True
+
+    def _note(self, now: float, done: int, total: int, failed: int, rate: float) -> None:
+        if self.record is None or (now - self.recorded < RECORD_EVERY and done + failed < total):
+            return
+        self.recorded = now
+        left = (total - done - failed) / rate if rate == rate else None
+        known = {"done": done - (self.first or 0), "skipped": self.first, "failed": failed, "total": total}
+        known |= {
+            "rate": None if rate != rate else round(rate, 4),
+            "seconds_left": None if left is None else round(left),
+        }
+        with suppress(OSError):  # no reason to end a run
+            temporary = self.record.with_name(f".{self.record.name}.new")
+            temporary.write_text(json.dumps(known | {"what": self.what, "updated": round(time.time())}))
+            os.replace(temporary, self.record)
 
     def close(self) -> None:
         """End the line."""
@@ -56,3 +88,15 @@ def span(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds / 60:.0f} min"
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def per_time(rate: float) -> str:
+    """Units a second in few words.
+
+    >>> per_time(12.34), per_time(0.2), per_time(0.001)
+    ('12.3/s', '12/min', '3.6/h')
+    """
+    for seconds, word in ((1, "s"), (60, "min")):
+        if rate * seconds >= 1:
+            return f"{rate * seconds:.3g}/{word}"
+    return f"{rate * 3600:.2g}/h"

@@ -71,7 +71,9 @@ def run_and_tell(plan: Plan, stop: Stop, options: Mapping[str, Any]) -> Report:
     """Carry a plan out; print what is read, what was made, and what was not."""
     begun = time.monotonic()
     print("\n".join(line for line in input_lines(plan) if not line.startswith("left out")), flush=True)
-    progress = Progress("blocks" if isinstance(plan, WholePlan) else "recordings")
+    folder = os.environ.get("REELARRAY_RUN")  # of the job that this is the driver of
+    record = Path(folder, "progress.json") if folder and os.path.isdir(folder) else None
+    progress = Progress("blocks" if isinstance(plan, WholePlan) else "recordings", record=record)
 
     def tell(line: str) -> None:
         progress.close()
@@ -86,8 +88,8 @@ def run_and_tell(plan: Plan, stop: Stop, options: Mapping[str, Any]) -> Report:
     print(f"time      {time.monotonic() - begun:.1f} s")
     for line in trouble_lines(report):
         print(line)
-    if (folder := os.environ.get("REELARRAY_RUN")) and os.path.isdir(folder):
-        write_report(report, Path(folder, "report.json"))
+    if record is not None:
+        write_report(report, record.with_name("report.json"))
     return report
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .drive import drive
 from .inside import synchronous
-from .policy import Done, Failure, Policy, Tasks, Unit
+from .policy import Done, Failure, Policy, Tasks, Unit, Workers, in_use
 from .stop import Stop
 
-__all__ = ["Done", "Failure", "Policy", "Stop", "Tasks", "Unit", "drive", "synchronous"]
+__all__ = ["Done", "Failure", "Policy", "Stop", "Tasks", "Unit", "Workers", "drive", "in_use", "synchronous"]

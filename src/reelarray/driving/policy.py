@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import socket
 import traceback
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from ..errors import ReelError
 
 Unit = Hashable
+# Who works: gives a `distributed.Client`, or None for the scheduler in use, and what to call now and then to see that
+# all is well with them. Workers are asked for when there is something to do, and may go afterwards.
+Workers = Callable[[], AbstractContextManager[tuple[Any, Callable[[], None]]]]
+
+
+@contextmanager
+def in_use() -> Iterator[tuple[Any, Callable[[], None]]]:
+    """The scheduler in use: threads, or the cluster of the active client."""
+    yield None, lambda: None
 
 
 class Tasks(Protocol):

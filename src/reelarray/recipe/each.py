@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pandas as pd
 
-from ..driving import Policy, Stop, drive
+from ..driving import Policy, Stop, Workers, drive, in_use
 from ..errors import ClusterError, GaveUp, RecordingError
 from ..recordings import nanoseconds
 from ..signal.engines import choose
@@ -93,12 +91,11 @@ class EachPlan:
         *,
         policy: Policy,
         stop: Stop,
-        client: Any = None,
+        workers: Workers = in_use,
         retry_failed: bool = False,
         overwrite: bool = False,
         wait: float = 0.0,
-        progress: Callable[[int, int], None] | None = None,
-        beat: Callable[[], None] = lambda: None,
+        progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
         """Make what is missing; the arguments are those of `run_recipe`."""
         with refusals(Path(self.root)):
@@ -111,41 +108,39 @@ class EachPlan:
             in_place, failed = self._state(journal.records)
             todo = [u for u in self.units if u not in in_place and (retry_failed or u not in failed)]
             self._check_free(todo, journal.records, overwrite)
-            temporary = self.folder / f"run-{uuid4().hex}"
-            with refusals(Path(self.root)):
-                if header.get("parameters") != self.parameters:
+            if header.get("parameters") != self.parameters:
+                with refusals(Path(self.root)):
                     journal.begin({"parameters": self.parameters})
-                _remove_runs(self.folder)
-                temporary.mkdir()
-            run = Notes(self.units, journal, in_place, {u: f for u, f in failed.items() if u not in todo}, progress)
-            work = Work(self.deployment.opening, self.recipe.steps, self.recipe.folder, self.recipe.output, temporary)
+            again = set(todo)
+            run = Notes(self.units, journal, in_place, {u: f for u, f in failed.items() if u not in again}, progress)
             why, ending = "", ""
-
-            def look() -> None:
-                journal.lease.check()
-                beat()
-
             try:
                 run.plan(todo)
-                whole = drive(
-                    Recordings(self.units, work, self.root),
-                    todo,
-                    done=run.done,
-                    failed=run.failed,
-                    policy=policy,
-                    stop=stop,
-                    client=client,
-                    beat=look,
-                )
+                whole = self._make(todo, run, journal, workers, policy=policy, stop=stop)
                 ending, why = ("", "") if whole else ("stopped", stop.asked or "")
             except (GaveUp, ClusterError) as error:
                 ending, why = "gave up", str(error)
             finally:
-                journal.sync()
-                _remove_runs(self.folder)
+                with refusals(self.folder):
+                    journal.sync()
             return run.report(self.path, ending, why, resumes, self.left_out)
         finally:
             journal.close()
+
+    def _make(self, todo: Sequence[str], run: Notes, journal: Journal, workers: Workers, **how: Any) -> bool:
+        """Make what is to be made; False when stopped before the end."""
+        with journal.scratch() as temporary:
+            if not todo:
+                return True
+            work = Work(self.deployment.opening, self.recipe.steps, self.recipe.folder, self.recipe.output, temporary)
+            units = Recordings(self.units, work, self.root)
+            with workers() as (client, watch):
+
+                def look() -> None:
+                    journal.lease.check()
+                    watch()
+
+                return drive(units, todo, done=run.done, failed=run.failed, client=client, beat=look, **how)
 
     def _check_free(self, todo: Sequence[str], records: Sequence[Record], overwrite: bool) -> None:
         """Raise `OutputExists` for a file that is in the way of an output and that no run of this recipe made."""
@@ -225,11 +220,3 @@ def _differ(root: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str
     return (
         f"{root} holds outputs of another recipe ({found}); pass overwrite=True to replace them, or choose another path"
     )
-
-
-def _remove_runs(folder: Path) -> None:
-    """Take away the temporary files of runs, and with them every straggler's way to write."""
-    for run in folder.glob("run-*"):
-        run.rename(run.with_name(f"dead-{run.name[4:]}"))
-    for dead in folder.glob("dead-*"):
-        shutil.rmtree(dead)

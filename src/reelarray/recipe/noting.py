@@ -26,7 +26,7 @@ class Notes:
         journal: Journal,
         in_place: set[str],
         failed: dict[str, dict[str, Any]],
-        progress: Callable[[int, int], None] | None,
+        progress: Callable[[int, int, int], None] | None,
     ) -> None:
         self.units, self.journal, self.in_place, self.progress = units, journal, in_place, progress
         self.failures = failed
@@ -37,9 +37,10 @@ class Notes:
         """Note what will be made, so that a file that is there without a note of its end is known to be ours."""
         known = {record["planned"] for record in self.journal.records if "planned" in record}
         lines = [{"planned": unit} for unit in todo if unit not in known]
-        with refusals(self.journal.folder):
-            self.journal.note(lines)
-            self.journal.sync()
+        if lines:
+            with refusals(self.journal.folder):
+                self.journal.note(lines)
+                self.journal.sync()
         self._tell()
 
     def done(self, units: Sequence[Done]) -> None:
@@ -72,7 +73,7 @@ class Notes:
 
     def _tell(self) -> None:
         if self.progress is not None:
-            self.progress(len(self.in_place) + len(self.made), len(self.units))
+            self.progress(len(self.in_place) + len(self.made), len(self.units), len(self.failures))
 
     def report(self, output: str, ending: str, why: str, resumes: int, left_out: pd.DataFrame) -> Report:
         """What became of it."""

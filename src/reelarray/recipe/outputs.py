@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import dask
 import xarray as xr
 
+from ..driving import synchronous
 from ..errors import MissingPackage, RecipeError, RecordingError, ReelError, Unwritable
 from ..plot import plot_spectrogram, save_spectrogram
 from ..sinks.access import check_access, give_access, octal
@@ -184,7 +184,7 @@ def write_whole(x: xr.DataArray, path: Path, given: Keywords, temporary: Path) -
     own.mkdir()
     try:
         made = own / path.name
-        with dask.config.set(scheduler="synchronous"):  # a task that sends tasks may wait for ever
+        with synchronous():
             _KINDS[suffix(path.name)][0](x, made, **options(given))
         give_access(made, group=given.get("group"), mode=given.get("mode"))
         size = sum(f.stat().st_size for f in (made.rglob("*") if made.is_dir() else [made]) if f.is_file())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 from ..driving import Policy, Stop
@@ -17,7 +17,7 @@ from .each import EachPlan, made_before
 from .recipe import Recipe, load_recipe
 from .report import Report, recording_table
 from .whole import WholePlan
-from .workers import NOBODY, check_workers, has_processes, workers
+from .workers import Crew, check_workers
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def run_recipe(
     overwrite: bool = False,
     wait: float = 0.0,
     dry_run: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int, int], None] | None = None,
     stop: Stop | None = None,
 ) -> Report:
     """Carry a recipe out: make what is missing of its output, and say what became of each recording.
@@ -54,7 +54,7 @@ def run_recipe(
     overwrite : replace an output of other parameters
     wait : seconds to wait for another process that writes the output
     dry_run : open and look only; `report.plan` has the lines
-    progress : called with (units in place, units in all)
+    progress : called with (units in place, units in all, units that failed)
     stop : to end the run from elsewhere: `stop.ask("why")`; also knows the deadline of a job
 
     Raises
@@ -111,8 +111,8 @@ def plan_of(recipe: Recipe) -> Plan:
         return EachPlan.of(recipe, deployment) if recipe.each else WholePlan.of(recipe, deployment)
 
 
-def look(plan: Plan, *, lines: bool = True) -> Report:
-    """What is there and what is to be done, without touching anything; described in `lines`."""
+def look(plan: Plan) -> Report:
+    """What is there and what is to be done, without touching anything."""
     if isinstance(plan, EachPlan):
         in_place, failed = plan.look()
         counts = {
@@ -126,14 +126,8 @@ def look(plan: Plan, *, lines: bool = True) -> Report:
         counts = {"left": 1} if state is None else _counts(state)
         path, left_out = plan.path, plan.deployment.left_out
     rows = [{"path": str(r.path), "state": "left out", "error": r.reason} for r in left_out.itertuples(index=False)]
-    told: list[str] = []
-    if lines:
-        told = [*describe.input_lines(plan), *describe.step_lines(plan), *describe.output_lines(path, counts)]
-    return Report(path, "planned", recordings=recording_table(rows), plan=tuple(told), **counts)  # type: ignore[arg-type]
-
-
-def _is_complete(report: Report, retry_failed: bool) -> bool:
-    return not report.left and not (report.failed and retry_failed)
+    told = (*describe.input_lines(plan), *describe.step_lines(plan), *describe.output_lines(path, counts))
+    return Report(path, "planned", recordings=recording_table(rows), plan=told, **counts)  # type: ignore[arg-type]
 
 
 def _counts(state: Any) -> dict[str, int]:
@@ -150,7 +144,7 @@ def carry_out(
     retry_failed: bool = False,
     overwrite: bool = False,
     wait: float = 0.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int, int], None] | None = None,
     stop: Stop | None = None,
     tell: Callable[[str], None] = log.info,
 ) -> Report:
@@ -158,25 +152,25 @@ def carry_out(
 
     Arguments are those of `run_recipe`; `settings` are of the cluster to be started, and `tell` gets lines about it.
     """
-    busy = overwrite or not _is_complete(look(plan, lines=False), retry_failed)
     policy = Policy(**plan.recipe.run.plain())
     stop = Stop() if stop is None else stop
-    found = workers(plan.recipe, cluster, preset, client, settings or {}, tell) if busy else nullcontext(NOBODY)
-    with umask(plan.recipe.output.get("umask")), found as (client, beat):
-        if busy and policy.time_limit is not None and not has_processes(client):
-            raise RecipeError(
-                f"[run] time_limit={policy.time_limit}: units run in threads of this process, which nothing can end; "
-                "run on workers: --cluster local, or cluster='local'"
-            )
+    beside = getattr(progress, "say_beside", lambda words: None)
+    told: dict[str, Any] = {"settings": settings or {}, "tell": tell, "beside": beside}
+    crew = Crew(plan.recipe, stop, cluster=cluster, preset=preset, client=client, **told)
+    if policy.time_limit is not None and not crew.has_processes:
+        raise RecipeError(
+            f"[run] time_limit={policy.time_limit}: units run in threads of this process, which nothing can end; "
+            "run on workers: --cluster local, or cluster='local'"
+        )
+    with umask(plan.recipe.output.get("umask")):
         return plan.run(
             policy=policy,
             stop=stop,
-            client=client,
+            workers=crew,
             retry_failed=retry_failed,
             overwrite=overwrite,
             wait=wait,
             progress=progress,
-            beat=beat,
         )
 
 

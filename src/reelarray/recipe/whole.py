@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..driving import Failure, Policy, Stop
+from ..driving import Failure, Policy, Stop, Workers, in_use
 from ..errors import ClusterError, FormatError, GaveUp, Unwritable
 from ..plot import save_spectrogram
 from ..recordings import clock
@@ -63,22 +63,22 @@ class WholePlan:
         *,
         policy: Policy,
         stop: Stop,
-        client: Any = None,
+        workers: Workers = in_use,
         retry_failed: bool = False,
         overwrite: bool = False,
         wait: float = 0.0,
-        progress: Callable[[int, int], None] | None = None,
-        beat: Callable[[], None] = lambda: None,
+        progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
         """Make what is missing, then the picture; the arguments are those of `run_recipe`."""
         if self.store is None:
-            failure = self._draw(self.result, self.path, outputs.options(self.recipe.output))
+            with workers():
+                failure = self._draw(self.result, self.path, outputs.options(self.recipe.output))
             return self._report(_of_picture(Path(self.path), failure), "failures" if failure else "complete", "")
 
         def told(state: Written) -> None:
-            beat()
             if progress is not None:
-                progress(state.skipped + state.done, state.total)
+                failed = len(state.failures) + len(state.failed_before)
+                progress(state.skipped + state.done, state.total, failed)
 
         gave_up = ""
         try:
@@ -88,7 +88,7 @@ class WholePlan:
                 retry_failed=retry_failed,
                 wait=wait,
                 stop=stop,
-                client=client,
+                workers=workers,
                 beat=told,
             )
         except (GaveUp, ClusterError) as error:

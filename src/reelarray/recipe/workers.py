@@ -9,10 +9,11 @@ from typing import Any
 
 from dask.base import get_scheduler
 
+from ..driving import Stop
 from ..errors import RecipeError
 from .recipe import Recipe
 
-NOBODY = (None, lambda: None)  # but the scheduler in use
+LIFETIME_PART = 10  # units that take a larger part of the lifetime of workers are often begun in vain
 
 
 def check_workers(recipe: Recipe, cluster: Any, preset: str | None, settings: Mapping[str, Any] = {}) -> None:
@@ -35,48 +36,92 @@ def _asked_for(
     return cluster or kind, preset or own_preset, own | dict(settings)
 
 
-@contextmanager
-def workers(
-    recipe: Recipe, cluster: Any, preset: str | None, client: Any, more: Mapping[str, Any], tell: Callable[[str], None]
-) -> Iterator[tuple[Any, Callable[[], None]]]:
-    """(client or None, what to call now and then) for a run, on workers that are there or started for it."""
-    if client is not None:
-        if cluster is not None:
+class Crew:
+    """Who works for a run: threads, a client that is there, or a cluster that is started once there is work.
+
+    Called, it gives what `driving.Workers` promises. `tell` gets lines about what becomes of worker jobs, `beside` a
+    few words of how many there are, now and then.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        stop: Stop,
+        *,
+        cluster: Any = None,
+        preset: str | None = None,
+        client: Any = None,
+        settings: Mapping[str, Any] = {},
+        tell: Callable[[str], None] = lambda line: None,
+        beside: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        if client is not None and cluster is not None:
             raise RecipeError("cluster= and client= were given; one of them says where to run")
-        _prepare(client, recipe)
-        yield client, lambda: None
-        return
-    if cluster is None and preset is None and not more and not recipe.cluster:
-        yield NOBODY
-        return
-    if cluster is not None and not isinstance(cluster, str):
-        with cluster.get_client() as found:
-            _prepare(found, recipe)
-            yield found, _watch(cluster, tell)
-        return
-    from ..clusters.start import cluster as start
+        self.recipe, self.stop, self.cluster, self.client = recipe, stop, cluster, client
+        self.preset, self.settings, self.tell, self.beside = preset, settings, tell, beside
 
-    kind, preset, settings = _asked_for(recipe, cluster, preset, more)
-    with start(kind, preset, **settings) as started, started.get_client() as found:
-        asked_for = started.settings
-        what = "workers" if asked_for.kind == "local" else "worker jobs"
-        number = asked_for.processes if asked_for.kind == "local" else asked_for.jobs
-        tell(f"cluster   {asked_for.kind}, {number:,} {what}; dashboard {found.dashboard_link}")
-        _prepare(found, recipe)
-        yield found, _watch(started, tell)
+    @property
+    def starts(self) -> bool:
+        """Whether a cluster is started for the run."""
+        if self.client is not None or (self.cluster is not None and not isinstance(self.cluster, str)):
+            return False
+        return bool(self.cluster is not None or self.preset is not None or self.settings or self.recipe.cluster)
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether units run in processes that can be ended."""
+        if self.client is not None or self.cluster is not None or self.starts:
+            return True
+        distributed = sys.modules.get("distributed")
+        get = get_scheduler()
+        return distributed is not None and isinstance(getattr(get, "__self__", None), distributed.Client)
+
+    @contextmanager
+    def __call__(self) -> Iterator[tuple[Any, Callable[[], None]]]:
+        if self.client is not None:
+            _prepare(self.client, self.recipe)
+            yield self.client, lambda: None
+        elif self.starts:
+            from ..clusters.start import cluster as start
+
+            kind, preset, settings = _asked_for(self.recipe, self.cluster, self.preset, self.settings)
+            with start(kind, preset, **settings) as started, started.get_client() as found:
+                asked_for = started.settings
+                what = "workers" if asked_for.kind == "local" else "worker jobs"
+                number = asked_for.processes if asked_for.kind == "local" else asked_for.jobs
+                self.tell(f"cluster   {asked_for.kind}, {number:,} {what}; dashboard {found.dashboard_link}")
+                _prepare(found, self.recipe)
+                yield found, Beat(self, started)
+        elif self.cluster is not None:
+            with self.cluster.get_client() as found:
+                _prepare(found, self.recipe)
+                yield found, Beat(self, self.cluster)
+        else:
+            yield None, lambda: None
 
 
-def _watch(cluster: Any, tell: Callable[[str], None]) -> Callable[[], None]:
+class Beat:
     """Tells what became of worker jobs, and raises where there will be no more."""
-    watch = getattr(cluster, "watch", None)
 
-    def beat() -> None:
-        if watch is not None:
-            for line in watch.messages():
-                tell(f"cluster   {line}")
-            watch.check()
+    def __init__(self, crew: Crew, cluster: Any) -> None:
+        self.crew, self.watch = crew, getattr(cluster, "watch", None)
+        self.lifetime = getattr(getattr(cluster, "settings", None), "lifetime", None)
+        self.warned = False
 
-    return beat
+    def __call__(self) -> None:
+        if self.watch is None:
+            return
+        for line in self.watch.messages():
+            self.crew.tell(f"cluster   {line}")
+        self.watch.check()
+        self.crew.beside(", ".join(f"{n} {what.lower()}" for what, n in self.watch.counts().items() if n))
+        seconds = self.crew.stop.unit_seconds
+        if self.lifetime and not self.warned and seconds > self.lifetime / LIFETIME_PART:
+            self.warned = True
+            self.crew.tell(
+                f"cluster   a unit takes {seconds:,.0f} s, a worker lives {self.lifetime:,.0f} s: many are begun in "
+                "vain; make units smaller, or the walltime longer"
+            )
 
 
 def _prepare(client: Any, recipe: Recipe) -> None:
@@ -85,12 +130,3 @@ def _prepare(client: Any, recipe: Recipe) -> None:
         from .beside import BesideRecipe
 
         client.register_plugin(BesideRecipe(recipe.folder), name=f"beside {recipe.folder}")
-
-
-def has_processes(client: Any) -> bool:
-    """Whether units run in processes that can be ended: on a given client, or the one in use."""
-    if client is not None:
-        return True
-    distributed = sys.modules.get("distributed")
-    get = get_scheduler()
-    return distributed is not None and isinstance(getattr(get, "__self__", None), distributed.Client)

@@ -95,11 +95,12 @@ class Output:
         verify: bool = False,
         wait: float = 0.0,
         stop: driving.Stop | None = None,
-        client: Any = None,
-        get: Any = None,
+        workers: driving.Workers = driving.in_use,
         beat: Callable[[Written], None] = lambda state: None,
     ) -> Written:
         """Write what is missing; `beat` is called with the state now and then, and as it begins.
+
+        `workers` are asked for once the store is held, and only if there is something to do.
 
         Raises what `driving.drive` and `open_or_create` raise.
         """
@@ -108,7 +109,7 @@ class Output:
                 self.path, self.skeleton, overwrite=overwrite, wait=wait, touched=lambda paths: self._touched(paths)
             )
         try:
-            return self._complete(store, policy, retry_failed, verify, stop, client, get, beat)
+            return self._complete(store, policy, retry_failed, verify, stop, workers, beat)
         finally:
             store.journal.close()
 
@@ -119,8 +120,7 @@ class Output:
         retry_failed: bool,
         verify: bool,
         stop: driving.Stop | None,
-        client: Any,
-        get: Any,
+        workers: driving.Workers,
         beat: Callable[[Written], None],
     ) -> Written:
         laid = self._laid()
@@ -163,19 +163,24 @@ class Output:
             failures.append(record)
             beat(state())
 
-        def look() -> None:
-            journal.lease.check()
-            beat(state())
-
         beat(state())
         with journal.scratch() as temporary:
+            if not todo:
+                return state()
             blocks = Blocks(self.data, BlockWriter(self.path, self.name, temporary, laid, self.encoding.encode))
-            how: dict[str, Any] = {"policy": policy, "stop": stop, "client": client, "get": get, "beat": look}
-            try:
-                driving.drive(blocks, todo, done=note, failed=failed, **how)
-            finally:
-                with refusals(self.path):
-                    journal.sync()
+            with workers() as (client, watch):
+
+                def look() -> None:
+                    journal.lease.check()
+                    watch()
+                    beat(state())
+
+                how: dict[str, Any] = {"policy": policy, "stop": stop, "client": client, "beat": look}
+                try:
+                    driving.drive(blocks, todo, done=note, failed=failed, **how)
+                finally:
+                    with refusals(self.path):
+                        journal.sync()
         return state()
 
     def _state(

@@ -256,7 +256,8 @@ def test_a_recipe_has_a_small_driver_that_asks_for_large_workers(queue):
     run = ra.submit("a.toml", preset="high", jobs=4, walltime="02:00:00", account="sea", local_directory="/scratch")
     assert run.command == (
         *(sys.executable, "-m", "reelarray.cli", "run", str(Path("a.toml").absolute()), "--cluster", "slurm"),
-        *("--wait", "300", "--preset", "high", "--jobs", "4", "--set", "account=sea", "--set", "local_directory=/scratch"),
+        *("--wait", "300", "--preset", "high", "--jobs", "4"),
+        *("--set", "account=sea", "--set", "local_directory=/scratch"),
     )
     for line in ("cpus-per-task=1", "mem=4506M", "time=02:00:00", "partition=long", "account=sea", "job-name=a"):
         assert f"#SBATCH --{line}\n" in run.script
