@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import re
 import sys
 from collections.abc import Iterable, Sequence
 
 from .. import __version__
 from ..errors import ReelError
+from . import clusters, files, jobs, runs
 from .codes import EXIT_CODES, OK, STOPPED, exit_code
-
-# Each adds its subcommands by `add(commands, **options)`; they name what they run by `set_defaults(run="module:name")`
-MODULES = ("files", "runs", "jobs", "clusters")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,8 +73,6 @@ def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the log, and the traceback of an error")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in MODULES:
-        if importlib.util.find_spec(f"{__name__}.{name}") is not None:
-            module = importlib.import_module(f"{__name__}.{name}")
-            module.add(commands, parents=[common], epilog=EXIT_CODES, formatter_class=raw)
+    for module in (files, runs, jobs, clusters):
+        module.add(commands, parents=[common], epilog=EXIT_CODES, formatter_class=raw)
     return top
