@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 TERMINAL_EVERY, LOG_EVERY, RECORD_EVERY = 0.1, 10.0, 2.0
 
@@ -59,12 +59,9 @@ class Progress:
         if self.record is None or (now - self.recorded < RECORD_EVERY and done + failed < total):
             return
         self.recorded = now
-        left = (total - done - failed) / rate if rate == rate else None
-        known = {"done": done - (self.first or 0), "skipped": self.first, "failed": failed, "total": total}
-        known |= {
-            "rate": None if rate != rate else round(rate, 4),
-            "seconds_left": None if left is None else round(left),
-        }
+        known: dict[str, Any] = {"done": done, "failed": failed, "total": total, "rate": None, "seconds_left": None}
+        if rate == rate:
+            known["rate"], known["seconds_left"] = round(rate, 4), round((total - done - failed) / rate)
         with suppress(OSError):  # no reason to end a run
             temporary = self.record.with_name(f".{self.record.name}.new")
             temporary.write_text(json.dumps(known | {"what": self.what, "updated": round(time.time())}))
