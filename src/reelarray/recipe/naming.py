@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from string import Formatter
 from typing import Any
 
@@ -108,10 +109,11 @@ def fill_all(path: str, rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(made)
 
 
-def _parts(path: str) -> list[tuple[str, str | None, str, str | None]]:
+@lru_cache(maxsize=8)  # asked for each recording
+def _parts(path: str) -> tuple[tuple[str, str | None, str, str | None], ...]:
     try:
-        return [
+        return tuple(
             (text, name, template or "", conversion) for text, name, template, conversion in Formatter().parse(path)
-        ]
+        )
     except ValueError as error:
         raise RecipeError(f"[output] path={path!r}: {error}; {{{{ and }}}} stand for braces") from None
