@@ -49,7 +49,7 @@ def lift_windows(
     name : prefix of the tasks, as the dashboard shows it
     """
     _check(windows, block)
-    clock, new = clock_of(x), dict(new_dims or {})
+    clock, new = clock_of(x), _new(x, new_dims)
     work = _work(kernel, x, windows, dtype, frames, taper, prepare, new)
     data = layers.made_of(work, x.data, windows.plan(clock.first, clock.stops), clock, None, block, name)
     return _labelled(data, x, clock.windows(windows.length, windows.hop, label_at), new)
@@ -86,7 +86,7 @@ def lift_reduce(
     others : as for `lift_windows`
     """
     _check(windows, block)
-    clock, new = clock_of(x), dict(new_dims or {})
+    clock, new = clock_of(x), _new(x, new_dims)
     work = _work(kernel or _as_they_are, x, windows or Windows(1, 1), dtype, frames, taper, prepare, new)
     work = replace(work, merge=merge)
     plan, data, ranges = work.windows.plan(clock.first, clock.stops), x.data, (cells.begin, cells.end)
@@ -98,6 +98,16 @@ def lift_reduce(
         data = part
     out = layers.made_of(work, data, plan, clock, ranges, block, name)
     return _labelled(out, x, cells.clock, new | dict(merged_dims or {}), bounds=True)
+
+
+def _new(x: xr.DataArray, new_dims: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The dimensions that a kernel makes, none of which the array has."""
+    if taken := [name for name in new_dims or {} if name in x.dims]:
+        raise RecordingError(
+            f"an array with dimensions {x.dims} was given, and the transform makes {', '.join(map(repr, taken))} itself; "
+            "samples were expected: was it transformed before?"
+        )
+    return dict(new_dims or {})
 
 
 def lift_rows(

@@ -135,3 +135,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / whole.data
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert float(done.stdout) < 300
+
+
+def test_a_transform_of_what_it_made_itself_is_refused():
+    x = ra.recording(np.zeros(4096, "f4"), rate=8, units="V")
+    with pytest.raises(ra.RecordingError, match=r"\('time', 'frequency'\) was given.*makes 'frequency' itself"):
+        ra.spectrogram(ra.spectrogram(x, nfft=64), nfft=8)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from .. import __version__
-from ..errors import ReelError
+from ..errors import ClusterError, ReelError
 from . import clusters, files, jobs, runs
 from .codes import EXIT_CODES, OK, STOPPED, exit_code
 
@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if arguments.debug:
             raise
-        text = " ".join(str(error).split()) or type(error).__name__
+        # What a queue or a log says keeps its lines.
+        text = str(error) if isinstance(error, ClusterError) else " ".join(str(error).split())
+        text = text or type(error).__name__
         if isinstance(error, ReelError):
             text = in_options(text, vars(arguments))
         if "recipe" in arguments:  # which step it was

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 
 import dask
 import pytest
@@ -11,7 +12,7 @@ from dask.callbacks import Callback
 from units import Numbers, Result, all_broken, broken_five, disk_hiccup, run, slow, square
 
 from reelarray import GaveUp, TruncatedFile, Unwritable
-from reelarray.driving import Policy, Stop
+from reelarray.driving import Policy, Stop, drive
 
 SCHEDULERS = ["threads", "sync"]
 
@@ -197,3 +198,15 @@ def test_a_clock_that_is_set_moves_no_deadline(monkeypatch):
     stop = Stop(time.time() + 3600, 3600)
     monkeypatch.setattr(time, "time", lambda: 4e9)
     assert not stop.look(1.0)
+
+
+def test_memory_does_not_grow_with_the_number_of_units():
+    """100,000 units may be driven by a process that could not hold them: ten times more of them take no more."""
+    peaks = []
+    for count in (2_000, 20_000):
+        todo = list(range(count))
+        tracemalloc.start()
+        drive(Numbers(square), todo, done=lambda units: None, failed=lambda failure: None, policy=Policy())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 500_000
