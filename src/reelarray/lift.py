@@ -104,8 +104,8 @@ def _new(x: xr.DataArray, new_dims: Mapping[str, Any] | None) -> dict[str, Any]:
     """The dimensions that a kernel makes, none of which the array has."""
     if taken := [name for name in new_dims or {} if name in x.dims]:
         raise RecordingError(
-            f"an array with dimensions {x.dims} was given, and the transform makes {', '.join(map(repr, taken))} itself; "
-            "samples were expected: was it transformed before?"
+            f"an array with dimensions {x.dims} was given, and the transform makes {', '.join(map(repr, taken))} "
+            "itself; samples were expected: was it transformed before?"
         )
     return dict(new_dims or {})
 
