@@ -295,3 +295,20 @@ def test_the_report_says_who_worked_on_it(deployment, tmp_path):
     assert (code, report["ending"], report["resumes"]) == (0, "complete", 1)
     assert report["skipped"] + report["done"] == (2 * COUNT if deployment.output == WHOLE else COUNT)
     assert {row["state"] for row in report["recordings"]} <= {"done", "skipped"}
+
+
+def test_what_was_damaged_since_is_found_when_asked_for(deployment):
+    assert deployment.run()[0] == 0
+    before = deployment.content()
+    units = [name for name in before if name.endswith(".npz") or name.startswith("power/c.")]
+    damaged, gone = (next((deployment.folder / deployment.output.partition("/{")[0]).glob(units[k])) for k in (3, -5))
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(bytes(data))
+    gone.unlink()
+    code, printed = deployment.run("--verify")
+    assert code == 0, printed
+    assert deployment.content() == before
+    done = len(deployment.records("done"))
+    assert deployment.run("--verify")[0] == 0
+    assert len(deployment.records("done")) == done

@@ -20,6 +20,7 @@ def _run(commands: argparse._SubParsersAction, **options: Any) -> None:
     p.add_argument("recipe", metavar="RECIPE", help="TOML file; `reel recipe init` writes one")
     p.add_argument("--dry-run", action="store_true", help="open and look only: what is there, what is to be done")
     p.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    p.add_argument("--verify", action="store_true", help="read what is in place; make again what is not as written")
     p.add_argument("--overwrite", action="store_true", help="replace an output of other parameters")
     p.add_argument(
         "--wait",

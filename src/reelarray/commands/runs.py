@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         "preset": arguments.preset,
         "settings": _settings(arguments),
         "retry_failed": arguments.retry_failed,
+        "verify": arguments.verify,
         "overwrite": arguments.overwrite,
         "wait": arguments.wait,
     }

@@ -47,9 +47,9 @@ class Notes:
         """Note outputs that are in place."""
         records = []
         for each in units:
-            size, self.made[each.unit] = each.value
+            size, check, self.made[each.unit] = each.value
             of, seconds = self.units[each.unit].fingerprint, round(self.made[each.unit], 3)
-            records.append({"done": each.unit, "of": of, "bytes": size, "seconds": seconds})
+            records.append({"done": each.unit, "of": of, "bytes": size, "crc": check, "seconds": seconds})
         with refusals(self.journal.folder):
             self.journal.note(records)
             if time.monotonic() - self.synced > SYNC_EVERY:

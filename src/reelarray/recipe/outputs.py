@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import threading
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -174,8 +175,17 @@ def parameters(given: Keywords) -> dict[str, Any]:
     return {"kind": suffix(given["path"]), **options(given)}
 
 
-def write_whole(x: xr.DataArray, path: Path, given: Keywords, temporary: Path) -> int:
-    """Compute an array in this thread, write it, whole or not at all, and return the bytes that it takes.
+def content(path: Path) -> tuple[int, int]:
+    """(bytes, CRC-32) of an output, a file or a folder of files."""
+    size = check = 0
+    for file in sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]:
+        data = file.read_bytes()
+        size, check = size + len(data), zlib.crc32(data, check)
+    return size, check
+
+
+def write_whole(x: xr.DataArray, path: Path, given: Keywords, temporary: Path) -> tuple[int, int]:
+    """Compute an array in this thread, write it, whole or not at all; its bytes, and their CRC-32.
 
     `temporary` is a folder of the run on the same disk. Once it is gone, nothing can be written any more: a straggler
     of an older run does no harm.
@@ -187,7 +197,7 @@ def write_whole(x: xr.DataArray, path: Path, given: Keywords, temporary: Path) -
         with synchronous():
             _KINDS[suffix(path.name)][0](x, made, **options(given))
         give_access(made, group=given.get("group"), mode=given.get("mode"))
-        size = sum(f.stat().st_size for f in (made.rglob("*") if made.is_dir() else [made]) if f.is_file())
+        written = content(made)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():  # a folder cannot take the place of another in one step
             os.rename(path, own / "before")
@@ -195,4 +205,4 @@ def write_whole(x: xr.DataArray, path: Path, given: Keywords, temporary: Path) -
         sync_folder(path.parent)
     finally:
         shutil.rmtree(own, ignore_errors=True)
-    return size
+    return written

@@ -32,6 +32,7 @@ def run_recipe(
     preset: str | None = None,
     client: Any = None,
     retry_failed: bool = False,
+    verify: bool = False,
     overwrite: bool = False,
     wait: float = 0.0,
     dry_run: bool = False,
@@ -51,6 +52,7 @@ def run_recipe(
     preset : of the cluster
     client : a `distributed.Client` to run on, instead
     retry_failed : try again what failed before
+    verify : read what is in place, and make again what is not as it was written
     overwrite : replace an output of other parameters
     wait : seconds to wait for another process that writes the output
     dry_run : open and look only; `report.plan` has the lines
@@ -89,6 +91,7 @@ def run_recipe(
         preset=preset,
         client=client,
         retry_failed=retry_failed,
+        verify=verify,
         overwrite=overwrite,
         wait=wait,
         progress=progress,
@@ -142,6 +145,7 @@ def carry_out(
     client: Any = None,
     settings: Mapping[str, Any] | None = None,
     retry_failed: bool = False,
+    verify: bool = False,
     overwrite: bool = False,
     wait: float = 0.0,
     progress: Callable[[int, int, int], None] | None = None,
@@ -168,6 +172,7 @@ def carry_out(
             stop=stop,
             workers=crew,
             retry_failed=retry_failed,
+            verify=verify,
             overwrite=overwrite,
             wait=wait,
             progress=progress,

@@ -34,13 +34,13 @@ class Work:
     output: Keywords
     temporary: Path
 
-    def __call__(self, row: Mapping[str, Any], path: str) -> tuple[int, float]:
-        """Make one output; returns its bytes, and the seconds that it took."""
+    def __call__(self, row: Mapping[str, Any], path: str) -> tuple[int, int, float]:
+        """Make one output; returns its bytes, their checksum, and the seconds that it took."""
         begun = time.monotonic()
         x = apply_steps(open_recording_of(row, self.opening), self.steps, self.folder)
         with outputs.refusals(str(self.temporary.parent.parent.parent), (str(row["path"]),)):
-            size = outputs.write_whole(x, Path(path), self.output, self.temporary)
-        return size, time.monotonic() - begun
+            size, check = outputs.write_whole(x, Path(path), self.output, self.temporary)
+        return size, check, time.monotonic() - begun
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Recordings:
         self.units, self.work, self.root = units, work, root
 
     def graph(self, units: Sequence[str]) -> tuple[dict[Any, Task], list[Any]]:
-        """A task for each unit; its value is the bytes written, and seconds."""
+        """A task for each unit; its value is the bytes written, their checksum, and seconds."""
         name = f"write-recording-{uuid4().hex}"  # not a function of its input: what was written may have to be again
         keys = [(name, unit) for unit in units]
         rows = [(self.units[unit].row, os.path.join(self.root, unit)) for unit in units]

@@ -42,6 +42,7 @@ def write_zarr(
     shard: Sizes = None,
     name: str | None = None,
     overwrite: bool = False,
+    verify: bool = False,
     wait: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Written:
@@ -73,6 +74,7 @@ def write_zarr(
     name : of the variable; that of x, or "values", unless given
     overwrite : replace a store of another array. One of the same files and parameters is completed as ever; one whose
         values have no known origin is written anew
+    verify : read the blocks that are in place, and write again those that are not as they were written
     wait : seconds to wait for another process that writes the store
     progress : called here with (blocks in place, blocks in all), first with what was there
 
@@ -110,7 +112,7 @@ def write_zarr(
 
     told: list[int | None] = [None]
     once = Policy(retries=0, on_error="raise")
-    return output.write(once, overwrite=overwrite, retry_failed=True, wait=wait, beat=beat)
+    return output.write(once, overwrite=overwrite, verify=verify, retry_failed=True, wait=wait, beat=beat)
 
 
 def output_of(
