@@ -16,7 +16,6 @@ from typing import Any
 
 import xarray as xr
 
-from ..driving import synchronous
 from ..errors import MissingPackage, RecipeError, RecordingError, ReelError, Unwritable
 from ..plot import plot_spectrogram, save_spectrogram
 from ..sinks.access import check_access, give_access, octal
@@ -194,8 +193,7 @@ def write_whole(x: xr.DataArray, path: Path, given: Keywords, temporary: Path) -
     own.mkdir()
     try:
         made = own / path.name
-        with synchronous():
-            _KINDS[suffix(path.name)][0](x, made, **options(given))
+        _KINDS[suffix(path.name)][0](x, made, **options(given))
         give_access(made, group=given.get("group"), mode=given.get("mode"))
         written = content(made)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from uuid import uuid4
 import pandas as pd
 from dask._task_spec import Task
 
+from ..driving import synchronous
 from . import outputs
 from .inputs import open_recording_of
 from .keywords import Keywords
@@ -37,9 +38,10 @@ class Work:
     def __call__(self, row: Mapping[str, Any], path: str) -> tuple[int, int, float]:
         """Make one output; returns its bytes, their checksum, and the seconds that it took."""
         begun = time.monotonic()
-        x = apply_steps(open_recording_of(row, self.opening), self.steps, self.folder)
-        with outputs.refusals(str(self.temporary.parent.parent.parent), (str(row["path"]),)):
-            size, check = outputs.write_whole(x, Path(path), self.output, self.temporary)
+        with synchronous():
+            x = apply_steps(open_recording_of(row, self.opening), self.steps, self.folder)
+            with outputs.refusals(str(self.temporary.parent.parent.parent), (str(row["path"]),)):
+                size, check = outputs.write_whole(x, Path(path), self.output, self.temporary)
         return size, check, time.monotonic() - begun
 
 
