@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.fft
 
 from . import recordings
 from .cluster import cluster
@@ -20,9 +21,14 @@ WORKERS = 2
 SECOND = "1s"
 
 
+FFTS = 450  # of 2**18 samples: a core needs about a second for so many
+
+
 def slow(x: Any, *, seconds: float) -> Any:
-    """A step that takes so long: it sleeps, so that the load of the machine does not show."""
-    time.sleep(seconds)
+    """A step that keeps a core busy for so long, about: always with the same work."""
+    samples = np.random.default_rng(0).standard_normal(2**18, np.float32)
+    for _ in range(round(FFTS * seconds)):
+        scipy.fft.rfft(samples)
     return x
 
 
@@ -85,8 +91,8 @@ def overhead_table(settings: Settings) -> Table:
         f"A run of a recipe on {WORKERS} workers of this machine, against the bare computation on them",
         ("s a unit", "units", "bare s", "run s", "run / bare"),
         notes=[
-            "Wall time of units that sleep so long and then make spectra of two seconds of sound. The run also scans, "
-            "plans, takes its lease, writes an npz file a unit, and notes it."
+            "Wall time, on all cores of the machine, of units that make FFTs for about so long and then spectra of two "
+            "seconds of sound. The run also scans, plans, takes its lease, writes an npz file a unit, and notes it."
         ],
     )
     with cluster(WORKERS, 1) as client:
