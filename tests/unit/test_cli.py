@@ -378,7 +378,7 @@ def test_what_cannot_be_drawn_is_told_before_anything_is_written(folder, tmp_pat
         file.writeframes(bytes(4 * RATE))
     out = tmp_path / "out.zarr"
     for recordings, picture, told in (
-        (stereo, tmp_path / "a.png", "--channel 0 to 1"),
+        (stereo, tmp_path / "a.png", "pass --channel, one of 0, 1"),
         (folder, tmp_path / "a.jpg", "ends in .png"),
         (folder, tmp_path / "nowhere" / "a.png", "folder does not exist"),
     ):

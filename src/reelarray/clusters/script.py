@@ -84,7 +84,7 @@ fi
 _PARENT = """\
 code=$(outcome {folder})
 if [ "$code" != 0 ]; then
-  echo {name} "did not end well (exit code ${{code:-none}}), and this run needs it" >&2
+  echo {name} "did not end well (exit code ${{code:-none: stopped, or cancelled}}), and this run needs it" >&2
   end {failed} {note}
 fi
 """

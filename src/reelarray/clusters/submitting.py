@@ -19,6 +19,7 @@ from .queues import Queue, get_queue
 from .runs import KINDS, Run, open_run
 from .script import driver_script
 from .settings import Settings, settings
+from .values import walltime_text
 
 # Of a recipe: what its driver job is asked for; what driver and workers share; all else is the workers'.
 OF_DRIVER = ("cores", "memory", "job_memory", "walltime", "run_directory")
@@ -118,6 +119,10 @@ def submit(
     run = replace(run, script=script(run.folder))
     try:
         return _submitted(run, queue, parents, chain, directory)
+    except ClusterError as error:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        asked = f"{walltime_text(job.walltime)}, {job.cores} cores, {job.job_memory // 2**20:,} MiB"
+        raise ClusterError(f"{error}\nThe job asked for {asked}: say walltime=, cores=, memory=, queue=") from error
     except BaseException:
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
@@ -208,6 +213,8 @@ def _of_recipe(
     """The driver's settings, and its command, which tells it what its workers are asked for."""
     preset = preset or table.get("preset")
     of_workers = {key: value for key, value in options.items() if key not in OF_DRIVER and value is not None}
+    if "name" not in table:  # jobs of a run are known by one name
+        of_workers = {"name": title} | of_workers
     workers = {key: value for key, value in table.items() if key not in ("kind", "preset")} | of_workers
     if jobs is not None:
         workers["jobs"] = jobs

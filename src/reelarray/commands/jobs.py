@@ -23,16 +23,18 @@ def submit_run(arguments: argparse.Namespace) -> int:
         from ..recipe import load_recipe
 
         load_recipe(arguments.recipe)  # what is wrong with it is said here, not in the log of a job
+    settings = _settings(arguments)
+    name = settings.pop("name", None)  # --set name=
     run = submit(
         arguments.words or arguments.recipe,
         kind=arguments.cluster,
         preset=arguments.preset,
-        name=arguments.name,
+        name=arguments.name or name,
         after=arguments.after,
         chain=arguments.chain,
         jobs=arguments.jobs,
         dry_run=arguments.dry_run,
-        **_settings(arguments),
+        **settings,
     )
     if arguments.dry_run:
         print(run.script, end="")
@@ -121,5 +123,7 @@ def _progress(said: Mapping[str, Any] | None) -> str:
 
 
 def _last_line(run: Run) -> str:
-    lines: Sequence[str] = [line for line in run.log("err", tail=20).splitlines() if line.strip()]
+    links = [link for link in run.status().links if link.exit_code not in (None, 4) and link.begun is not None]
+    job = links[0].job if links else None  # those after it said that there was nothing left to do
+    lines: Sequence[str] = [line for line in run.log("err", job=job, tail=20).splitlines() if line.strip()]
     return lines[-1].strip() if lines else ""

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     with stopping() as stop:
         plan = plan_of(recipe)
         if arguments.dry_run:
-            report = look(plan)
+            report = look(plan, overwrite=arguments.overwrite)
             print("\n".join(report.plan))
         else:
             report = run_and_tell(plan, stop, options)
@@ -134,7 +134,8 @@ def trouble_lines(report: Report) -> list[str]:
         lines.append(f"failed    and {len(failed) - MOST_SHOWN:,} more")
     if report.ending in ("stopped", "gave up"):
         why = in_options(report.why, OPTIONS)
-        lines.append(f"{report.ending:<9} {why}: {report.left:,} are left; the same command goes on")
+        again = "; the same command goes on" if report.ending == "stopped" else ""
+        lines.append(f"{report.ending:<9} {why}: {report.left:,} are left{again}")
     elif len(failed):
         lines.append("          the same command tries those again whose file has changed; --retry-failed tries all")
     return lines

@@ -132,7 +132,7 @@ def _one_channel(x: xr.DataArray, channel: Any) -> tuple[xr.DataArray, int | Non
     if len(others) > 1:
         raise RecordingError(f"dimensions {x.dims} were given: choose one of each of {others} with x.isel(...)")
     dim, size = others[0], x.sizes[others[0]]
-    names = list(x[dim].values) if dim in x.coords else list(range(size))
+    names = x[dim].values.tolist() if dim in x.coords else list(range(size))
     if channel is None and size > 1:
         raise RecordingError(f"{size} of {dim} were given and a picture shows one: pass channel=, one of {names}")
     if channel is not None and channel not in names:

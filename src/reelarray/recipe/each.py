@@ -71,6 +71,18 @@ class EachPlan:
         """Where the journal is."""
         return journal_folder(self.recipe)
 
+    def check(self) -> None:
+        """Raise `OutputExists` where `run` would without `overwrite`."""
+        records = read_records(self.folder) if self.folder.is_dir() else []
+        self._check_parameters(read_header(self.folder), records)
+        in_place, _ = self._state(records)
+        self._check_free([u for u in self.units if u not in in_place], records, False)
+
+    def _check_parameters(self, header: Mapping[str, Any], records: Sequence[Record]) -> None:
+        made = any("done" in record for record in records)
+        if made and header.get("parameters") != self.parameters:
+            raise OutputExists(_differ(self.root, header.get("parameters", {}), self.parameters))
+
     def look(self) -> tuple[set[str], dict[str, dict[str, Any]]]:
         """(units that are in place, failures of units by name), as a journal that is there tells."""
         return self._state(read_records(self.folder)) if self.folder.is_dir() else (set(), {})
@@ -113,11 +125,13 @@ class EachPlan:
             journal = Journal.hold(self.folder, Path(self.root), wait=wait)
         try:
             resumes, header = journal.drivers, read_header(self.folder)
-            if header and not overwrite and header.get("parameters") != self.parameters:
-                raise OutputExists(_differ(self.root, header.get("parameters", {}), self.parameters))
+            if not overwrite:
+                self._check_parameters(header, journal.records)
             in_place, failed = self._state(journal.records)
             if verify:
                 in_place &= self._sound(journal.records)
+            if overwrite and any(step.is_own for step in self.recipe.steps):  # whose code may have changed
+                in_place, failed = set(), {}
             todo = [u for u in self.units if u not in in_place and (retry_failed or u not in failed)]
             self._check_free(todo, journal.records, overwrite)
             if header.get("parameters") != self.parameters:

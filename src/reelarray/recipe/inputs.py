@@ -83,6 +83,7 @@ def _dtype(name: str) -> Any:
 def find(given: Keywords, folder: str, *, together: bool, made: Collection[str] = ()) -> Deployment:
     """Scan, or load, and choose; `together` where all files become one recording, without what was `made` of them."""
     scanning, opening = _sorted(given, folder)
+    opening.setdefault("on_bad", "skip")  # a run goes on, and lists what it left out
     paths = [absolute(path, folder) for path in _listed(given["paths"])]
     table = catalog.load(paths[0]) if is_catalog(given["paths"]) else catalog.scan(paths, **scanning)
     if "tolerance" not in opening and (kept := table.attrs.get("tolerance_given")) is not None:

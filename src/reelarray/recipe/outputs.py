@@ -140,13 +140,16 @@ def _real(path: str) -> str:
     return os.path.abspath(path)
 
 
-def check_picture(spectra: xr.DataArray, path: str) -> None:
-    """Raise what drawing would, before hours of writing."""
-    if "channel" in spectra.dims:
-        last = spectra.sizes["channel"] - 1
-        raise RecordingError(
-            f"a picture shows one channel, the files have {last + 1}: pass channel=0 to {last}, or draw none"
-        )
+def check_picture(spectra: xr.DataArray, path: str, chosen: Any = None) -> None:
+    """Raise what drawing would, before hours of writing; `chosen` is the `channel` of the picture."""
+    for dim in (dim for dim in spectra.dims if dim not in ("time", "frequency") and chosen is None):
+        if spectra.sizes[dim] > 1:
+            values = spectra.coords[dim].values.tolist() if dim in spectra.coords else range(spectra.sizes[dim])
+            shown = ", ".join(map(str, list(values)[:8]))
+            raise RecordingError(
+                f"a picture shows one {dim}, the result has {spectra.sizes[dim]}: pass channel=, one of {shown}, or "
+                "draw none"
+            )
     if "frequency" not in spectra.dims:
         raise RecordingError(
             f"a picture shows (time, frequency), the result has {spectra.dims}: add a step, or draw none"

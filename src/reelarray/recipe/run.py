@@ -84,7 +84,7 @@ def run_recipe(
     check_workers(made, cluster, preset)
     planned = plan_of(made)
     if dry_run:
-        return look(planned)
+        return look(planned, overwrite=overwrite)
     return carry_out(
         planned,
         cluster=cluster,
@@ -114,8 +114,10 @@ def plan_of(recipe: Recipe) -> Plan:
         return EachPlan.of(recipe, deployment) if recipe.each else WholePlan.of(recipe, deployment)
 
 
-def look(plan: Plan) -> Report:
-    """What is there and what is to be done, without touching anything."""
+def look(plan: Plan, *, overwrite: bool = False) -> Report:
+    """What is there and what is to be done, without touching anything; raises `OutputExists` where a run would."""
+    if not overwrite:
+        plan.check()
     if isinstance(plan, EachPlan):
         in_place, failed = plan.look()
         counts = {

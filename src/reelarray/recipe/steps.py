@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -14,7 +15,7 @@ import xarray as xr
 
 import reelarray
 
-from ..errors import RecipeError, RecordingError
+from ..errors import RecipeError, RecordingError, ReelError
 from .keywords import Keywords
 
 # Where transforms live: recording in, array out.
@@ -136,6 +137,10 @@ def apply_steps(x: xr.DataArray, steps: Sequence[Step], folder: str) -> xr.DataA
         try:
             made = function(x, **step.keywords.plain())
         except Exception as error:
+            if step.is_own and not isinstance(error, ReelError):
+                raise RecipeError(
+                    f"step {number}, {step}, raised {type(error).__name__}: {error} ({_place(error)})"
+                ) from error
             error.add_note(f"in step {number} of the recipe: {step}")
             raise
         if not isinstance(made, xr.DataArray):
@@ -145,3 +150,9 @@ def apply_steps(x: xr.DataArray, steps: Sequence[Step], folder: str) -> xr.DataA
         x = made
     own = [step.parameters() for step in steps if step.is_own]
     return x.assign_attrs({OWN_STEPS: own}) if own else x
+
+
+def _place(error: BaseException) -> str:
+    """Where an error was raised: the innermost line of a traceback."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}, line {last.lineno}, in {last.name}"

@@ -11,7 +11,7 @@ _HEAD = """\
 
 [input]
 paths = "recordings"               # a folder, file, pattern or URL, a list of them, or one saved catalog (.json)
-on_bad = "skip"                    # files that cannot be used: "raise" stops, "skip" leaves them out and lists them
+# on_bad = "raise"                 # files that cannot be used stop the run ("skip" leaves them out and lists them)
 # timestamp = "%Y%m%d_%H%M%S"      # start time in the file names, where no known recorder's pattern fits
 # timezone = "UTC"                 # of times that name none
 # begin = 2022-03-01T00:00:00Z     # only samples in [begin, end)

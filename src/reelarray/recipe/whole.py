@@ -43,16 +43,21 @@ class WholePlan:
         result = recipe.apply(x)
         path = absolute(naming.literal(recipe.output["path"]), recipe.folder)
         if outputs.suffix(path) == ".png":
-            outputs.check_picture(result, path)
+            outputs.check_picture(result, path, recipe.output.get("channel"))
             return cls(recipe, deployment, x, result, None)
         if recipe.picture:
-            outputs.check_picture(result, picture_path(recipe))
+            outputs.check_picture(result, picture_path(recipe), recipe.picture.get("channel"))
         return cls(recipe, deployment, x, result, output_of(result, path, **outputs.options(recipe.output)))
 
     @property
     def path(self) -> str:
         """The path of the output."""
         return absolute(naming.literal(self.recipe.output["path"]), self.recipe.folder)
+
+    def check(self) -> None:
+        """Raise `OutputExists` where `run` would without `overwrite`."""
+        if self.store is not None:
+            self.store.check()
 
     def look(self) -> Written | None:
         """What is in place."""
@@ -86,6 +91,7 @@ class WholePlan:
             written = self.store.write(
                 policy,
                 overwrite=overwrite,
+                anew=overwrite and any(step.is_own for step in self.recipe.steps),  # whose code may have changed
                 retry_failed=retry_failed,
                 verify=verify,
                 wait=wait,
@@ -99,7 +105,7 @@ class WholePlan:
         if gave_up or written.left:
             return self._report(written, "gave up" if gave_up else "stopped", gave_up or stop.asked or "")
         failure = None
-        if self.recipe.picture:
+        if self.recipe.picture and not _failures(written):  # what failed would look like a gap
             settings = {name: value for name, value in self.recipe.picture.plain().items() if name != "path"}
             failure = self._draw(open_zarr(self.path), picture_path(self.recipe), settings)
         return self._report(written, "failures" if _failures(written) or failure else "complete", "", failure)

@@ -23,7 +23,7 @@ from .journal import FOLDER, Record, read_header, read_records
 from .layout import Layout, Sizes, Unit
 from .provenance import fingerprint, identity
 from .skeleton import Skeleton
-from .store import Store, failed_before, in_place, open_or_create
+from .store import Store, check_free, failed_before, in_place, open_or_create
 from .units import Blocks, BlockWriter, is_sound, keys_of
 
 SYNC_EVERY = 5.0  # s of lines that may be lost to a power failure: their units would be made again
@@ -79,6 +79,10 @@ class Output:
         """Blocks that hold something."""
         return math.prod(sum(n > 0 for n in sizes) for sizes in self.data.chunks)
 
+    def check(self) -> None:
+        """Raise `OutputExists` where `write` would without `overwrite`; nothing is touched."""
+        check_free(self.path, self.skeleton)
+
     def look(self) -> Written:
         """What is done, without touching anything; nothing where the store is not there or is another array's."""
         header = read_header(self.path / FOLDER)
@@ -91,6 +95,7 @@ class Output:
         policy: driving.Policy,
         *,
         overwrite: bool = False,
+        anew: bool = False,
         retry_failed: bool = False,
         verify: bool = False,
         wait: float = 0.0,
@@ -98,7 +103,7 @@ class Output:
         workers: driving.Workers = driving.in_use,
         beat: Callable[[Written], None] = lambda state: None,
     ) -> Written:
-        """Write what is missing; `beat` is called with the state now and then, and as it begins.
+        """Write what is missing, or with `anew` all of it; `beat` is called with the state at first, and now and then.
 
         `workers` are asked for once the store is held, and only if there is something to do.
 
@@ -106,7 +111,7 @@ class Output:
         """
         with refusals(self.path):
             store = open_or_create(
-                self.path, self.skeleton, overwrite=overwrite, wait=wait, touched=lambda paths: self._touched(paths)
+                self.path, self.skeleton, overwrite=overwrite, anew=anew, wait=wait, touched=self._touched
             )
         try:
             return self._complete(store, policy, retry_failed, verify, stop, workers, beat)

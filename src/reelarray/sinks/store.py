@@ -16,7 +16,7 @@ import numpy as np
 
 from . import faults
 from .files import sync_folder
-from .journal import FOLDER, HEADER, Journal, OutputExists, OutputHeld, Record
+from .journal import FOLDER, HEADER, Journal, OutputExists, OutputHeld, Record, read_header
 from .layout import Layout, Unit
 from .lease import NAME as LEASE
 from .lease import Lease
@@ -80,13 +80,15 @@ def open_or_create(
     skeleton: Skeleton,
     *,
     overwrite: bool,
+    anew: bool = False,
     wait: float = 0.0,
     touched: Callable[[set[str]], list[Unit]] = lambda paths: [],
 ) -> Store:
     """The store of an array, held: the one that is there if it is this array's, else a new one.
 
     Where the array is the same but for inputs that were replaced, each by one with as many samples, the store is kept
-    and only the units that `touched` names for their paths are to be made again.
+    and only the units that `touched` names for their paths are to be made again. With `anew`, a store of the same array
+    is replaced, too.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def open_or_create(
         replace = not _is_free(path)
         old = _open(path, skeleton, overwrite, wait, touched) if replace else None
         same = old is not None and old.journal.header.get("fingerprint") == fingerprint(skeleton.identity)
-        if old is not None and same and (is_known(skeleton.identity) or not overwrite):
+        if old is not None and same and not anew and (is_known(skeleton.identity) or not overwrite):
             _tidy(path)
             return old
         try:
@@ -124,9 +126,7 @@ def _open(
     if not (path / FOLDER / HEADER).is_file():
         if overwrite and path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")):
             return None
-        kind = "a folder" if path.is_dir() else "a file"
-        also = "" if not path.is_dir() else ", or overwrite=True if it is a Zarr store to be replaced"
-        raise OutputExists(f"{path} is {kind} that write_zarr did not make; choose another path, remove it{also}")
+        _check_ours(path)
     try:
         journal = Journal.hold(path / FOLDER, path, wait=wait)
     except OutputExists:
@@ -144,16 +144,40 @@ def _open(
     return Store(path, journal)
 
 
-def _adopt(store: Store, skeleton: Skeleton, touched: Callable[[set[str]], list[Unit]]) -> bool:
-    """Take over a store of the same array with some inputs replaced; what touches them is not done any more."""
-    header, folder = store.journal.header, store.path / FOLDER
+def check_free(path: Path, skeleton: Skeleton) -> None:
+    """Raise `OutputExists` where `open_or_create` would without `overwrite`; touches nothing."""
+    if _is_free(path):
+        return
+    _check_ours(path)
+    header = read_header(path / FOLDER)
+    same = header.get("fingerprint") == fingerprint(skeleton.identity)
+    if not same and _replaced(path, header, skeleton) is None:
+        raise OutputExists(_what_differs(path, header, skeleton))
+
+
+def _check_ours(path: Path) -> None:
+    if not (path / FOLDER / HEADER).is_file():
+        kind = "a folder" if path.is_dir() else "a file"
+        also = "" if not path.is_dir() else ", or overwrite=True if it is a Zarr store to be replaced"
+        raise OutputExists(f"{path} is {kind} that write_zarr did not make; choose another path, remove it{also}")
+
+
+def _replaced(path: Path, header: Mapping[str, Any], skeleton: Skeleton) -> set[str] | None:
+    """The inputs that were replaced since a store was made; None where it is of another array."""
     before = {k: v for k, v in header.get("identity", {}).items() if k != "inputs"}
     if before != {k: v for k, v in skeleton.identity.items() if k != "inputs"}:
-        return False
+        return None
     try:
-        files = replaced_files(skeleton.x, [json.loads(line) for line in (folder / INPUTS).read_bytes().splitlines()])
+        lines = (path / FOLDER / INPUTS).read_bytes().splitlines()
+        return replaced_files(skeleton.x, [json.loads(line) for line in lines])
     except (OSError, ValueError):
-        return False
+        return None
+
+
+def _adopt(store: Store, skeleton: Skeleton, touched: Callable[[set[str]], list[Unit]]) -> bool:
+    """Take over a store of the same array with some inputs replaced; what touches them is not done any more."""
+    header = store.journal.header
+    files = _replaced(store.path, header, skeleton)
     if files is None:
         return False
     units = [list(unit) for unit in touched(files)] if files else []

@@ -257,7 +257,7 @@ def test_a_recipe_has_a_small_driver_that_asks_for_large_workers(queue):
     assert run.command == (
         *(sys.executable, "-m", "reelarray.cli", "run", str(Path("a.toml").absolute()), "--cluster", "slurm"),
         *("--wait", "300", "--preset", "high", "--jobs", "4"),
-        *("--set", "account=sea", "--set", "local_directory=/scratch"),
+        *("--set", "name=a", "--set", "account=sea", "--set", "local_directory=/scratch"),
     )
     for line in ("cpus-per-task=1", "mem=4506M", "time=02:00:00", "partition=long", "account=sea", "job-name=a"):
         assert f"#SBATCH --{line}\n" in run.script

@@ -165,7 +165,10 @@ def test_runs_before_have_to_have_ended_well(folder, tmp_path, code, begins):
     assert ran(folder, "touch begun", parents=[parent]) == (0 if begins else 5)
     assert (folder / "begun").exists() is begins
     if not begins:
-        assert f"{parent.name} did not end well (exit code {code if code == 3 else 'none'})" in log(folder, which="err")
+        assert (
+            f"{parent.name} did not end well (exit code {code if code == 3 else 'none: stopped, or cancelled'})"
+            in log(folder, which="err")
+        )
 
 
 @needs_bash
