@@ -7,6 +7,7 @@ links/ID.begin        when and where a link began: seconds, host
 links/ID.end          how it ended: exit code, seconds; a link that was killed has none
 progress.json         how far the command has come, if it says so
 cancelled             there once the run was cancelled
+workers               worker jobs that links have submitted: kind, id, link
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from typing import Any
 from .script import AGAIN, KILLED
 
 RECORD, SCRIPT, PROGRESS, CANCELLED = "run.json", "script.sh", "progress.json", "cancelled"
+WORKERS = "workers"
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,40 @@ def logs(folder: Path, which: str, job: str) -> list[Path]:
     found = [folder / "logs" / f"{own}.{which}"]
     found += sorted((folder / "logs").glob(f"{own}.*.{after}")) + sorted((folder / "logs").glob(f"*.{letter}{own}"))
     return [path for path in found if path.is_file() and path.stat().st_size]
+
+
+def of_this_process() -> Path | None:
+    """The folder of the run whose driver this process is, or is part of."""
+    given = os.environ.get("REELARRAY_RUN")
+    return Path(given) if given else None
+
+
+def note_worker(kind: str, job: str) -> None:
+    """Note a worker job that this process has submitted: if it is killed, others have to cancel that job."""
+    if (folder := of_this_process()) is None:
+        return
+    # A worker at work is worth more than a note: without it, the job ends by itself some time after its driver.
+    with suppress(OSError), (folder / WORKERS).open("a") as file:
+        file.write(f"{kind} {job} {os.environ.get('REELARRAY_LINK', '-')}\n")
+
+
+def worker_jobs(folder: Path, *, earlier: bool = False) -> dict[str, list[str]]:
+    """Ids of worker jobs that links have submitted, by kind; they may have ended long since.
+
+    Parameters
+    ----------
+    earlier : only those of other links than the one that this process belongs to
+    """
+    own = os.environ.get("REELARRAY_LINK", "-") if earlier else None
+    found: dict[str, list[str]] = {}
+    try:
+        lines = (folder / WORKERS).read_text().splitlines()
+    except OSError:
+        return found
+    for words in map(str.split, lines):
+        if len(words) == 3 and words[2] != own:  # a line is cut short where the disk was full
+            found.setdefault(words[0], []).append(words[1])
+    return found
 
 
 def _words(path: Path) -> list[str]:

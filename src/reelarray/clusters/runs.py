@@ -77,7 +77,7 @@ class Run:
         return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:] if tail > 0 else ())
 
     def cancel(self) -> None:
-        """End all links, the last first, so that none of them takes the end of another for its turn.
+        """End all links, the last first, so that none of them takes the end of another for its turn; then its workers.
 
         Raises
         ------
@@ -85,6 +85,8 @@ class Run:
         """
         (self.folder / folders.CANCELLED).touch()  # a link that starts nevertheless ends at once
         get_queue(self.kind).cancel(reversed(self.links))
+        for kind, jobs in folders.worker_jobs(self.folder).items():  # a driver that was killed has left them
+            get_queue(kind).cancel(jobs)
 
 
 def _of_worker(folder: Path, job: str) -> list[Path]:

@@ -30,7 +30,7 @@ run={run}
 job={job}
 job=${{job%%.*}}
 begin=$(date +%s)
-{logs}export REELARRAY_RUN="$run"
+{logs}export REELARRAY_RUN="$run" REELARRAY_LINK="$job"
 {exports}
 # A file appears whole, or not at all.
 note() {{ printf '%s\\n' "$2" >"$run/links/$job.new" && mv -f "$run/links/$job.new" "$run/links/$job.$1"; }}
@@ -71,6 +71,17 @@ rm -f "$pid" "$left"
 end "$code"
 """
 
+# Lines of a site may use variables that are not set; one that fails is a matter of configuration, but one during which
+# the job is killed says nothing of it: no end is noted, and the next link goes on.
+_BEFORE_PROLOGUE = f"""\
+trap 'end 2 prologue' EXIT
+trap 'trap - EXIT; exit {KILLED + 15}' TERM USR1 HUP INT
+set +u -e
+"""
+_AFTER_PROLOGUE = """\
+set -u +e
+trap - EXIT TERM USR1 HUP INT
+"""
 _LATER_LINK = """\
 code=$(outcome "$run")
 if [ -n "$code" ]; then
@@ -126,9 +137,7 @@ def driver_script(
         )
         for parent in parents
     )
-    # Lines of a site may use variables that are not set; one that fails is a matter of configuration.
-    head, tail = "trap 'end 2 prologue' EXIT\nset +u -e\n", "set -u +e\ntrap - EXIT\n"
-    prologue = "".join([head, *(f"{line}\n" for line in settings.prologue), tail])
+    prologue = "".join([_BEFORE_PROLOGUE, *(f"{line}\n" for line in settings.prologue), _AFTER_PROLOGUE])
     own_logs = 'exec >>"$run/logs/$job.out" 2>>"$run/logs/$job.err"\n'  # PBS shows its own when the job has ended
     body = _BODY.format(
         umask="" if settings.umask is None else f"umask {settings.umask:04o}\n",
@@ -183,7 +192,7 @@ def _slurm(settings: Settings, folder: Path, nodes: int, warn: bool) -> list[str
         "signal": f"B:USR1@{WARNING}" if warn and settings.walltime >= SHORTEST_WARNED else None,
     }
     # A link that lost its node is continued by the next one: were it queued again, both would run.
-    return ["--no-requeue", *(f"--{name}={_quoted(str(value))}" for name, value in asked.items() if value is not None)]
+    return ["--no-requeue", *(f"--{name}={quoted(str(value))}" for name, value in asked.items() if value is not None)]
 
 
 def _pbs(settings: Settings, folder: Path, nodes: int) -> list[str]:
@@ -197,16 +206,16 @@ def _pbs(settings: Settings, folder: Path, nodes: int) -> list[str]:
         ("q", settings.queue),
         ("A", settings.account),
         ("W", None if settings.umask is None else f"umask={settings.umask:04o}"),
-        ("o", _quoted(f"{folder}/logs/")),
-        ("e", _quoted(f"{folder}/logs/")),
+        ("o", quoted(f"{folder}/logs/")),
+        ("e", quoted(f"{folder}/logs/")),
     ]
     return [f"-{letter} {value}" for letter, value in asked if value is not None]
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """For a line of directives, which sbatch and qsub read word by word.
 
-    >>> _quoted("/a b/%j.out")
+    >>> quoted("/a b/%j.out")
     '"/a b/%j.out"'
     """
     return value if re.fullmatch(r"[\w@%+=:,./-]*", value) else f'"{value}"'

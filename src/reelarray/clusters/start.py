@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClusterError, SettingError
-from . import systems
+from . import folders, systems
 from .queues import get_queue
 from .settings import DEFAULTS, Settings, settings
 from .watch import JobWatch
 
 if TYPE_CHECKING:
     from .queues import Queue
+
+# Words of a queue that is too busy to answer; all others are about what it was asked for, and stay what they are.
+BUSY = re.compile(r"tim(ed?|ing)[ -]?out|gave no answer|socket|try again|temporar", re.IGNORECASE)
+PAUSES = (5.0, 15.0)  # seconds before a busy queue is asked again for the first job of a run that nobody watches
 
 
 def cluster(
@@ -121,12 +127,14 @@ def _queued(chosen: Settings) -> Any:
     except ClusterError:
         queue = None
     watch = watch_of(chosen, queue)
+    _end_workers_of_earlier_links(watch)
     made = systems.start_watched(chosen, watch.records, watch.stop)
     try:
         made.watch, made.settings = watch, chosen
         # The first job alone: a queue that refuses is asked once.
         for number in dict.fromkeys((1, chosen.jobs)):
             systems.submit(made, number)
+            _ask_again(made, watch)
             if (words := watch.records.refusal()) is not None and not watch.job_ids():
                 raise ClusterError(f"the queue refused a worker job: {words}; `reel cluster show` prints its script")
     except BaseException:
@@ -136,3 +144,23 @@ def _queued(chosen: Settings) -> Any:
         watch.say(f"jobs of {chosen.kind} cannot be asked after here: only workers that leave are seen")
     watch.start(made)
     return made
+
+
+def _ask_again(made: Any, watch: JobWatch) -> None:
+    """Ask a queue that was too busy for the first job once more, in runs that nobody watches."""
+    for pause in PAUSES if folders.of_this_process() is not None else ():
+        words = watch.records.refusal()
+        if words is None or watch.job_ids() or not BUSY.search(words):
+            return
+        time.sleep(pause)
+        watch.submit_refused_again(made)
+
+
+def _end_workers_of_earlier_links(watch: JobWatch) -> None:
+    """Cancel worker jobs of links before this one: a driver that was killed could not, and they hold its place."""
+    folder = folders.of_this_process()
+    for kind, jobs in folders.worker_jobs(folder, earlier=True).items() if folder is not None else ():
+        try:
+            get_queue(kind).cancel(jobs)
+        except ClusterError as error:  # they end by themselves, later
+            watch.say(f"worker jobs of earlier links may still be in the queue: {error}")

@@ -80,6 +80,8 @@ def submit(
     if isinstance(what, str | os.PathLike):
         recipe = Path(what).absolute()
         table = _cluster_of(recipe)
+        if kind not in (None, table.get("kind", kind)):  # what is said of one kind holds for no other
+            table = {}
         kind = kind or table.get("kind")
     kind = kind or settings().kind
     if kind not in KINDS:
@@ -151,7 +153,12 @@ def _submitted(run: Run, queue: Queue, parents: Sequence[Run], chain: int, direc
     except BaseException as error:
         if isinstance(error, ClusterError) and folders.outcome(run.folder) is not None:
             return replace(run, links=tuple(links))  # the first links have done it all, and PBS forgets jobs that ended
-        queue.cancel(reversed(links))
+        try:
+            queue.cancel(reversed(links))
+        except ClusterError as left:
+            if isinstance(error, ClusterError):
+                raise ClusterError(f"{error}\nLinks may be left in the queue: {left}") from error
+            raise error from None
         raise
     return replace(run, links=tuple(links))
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingPackage
+from .folders import note_worker
+from .script import quoted
 from .settings import Settings
 from .values import mebibytes, walltime_text
 
@@ -88,10 +90,13 @@ def _own(settings: Settings) -> dict[str, Any]:
     queue = {"queue": settings.queue}
     match settings.kind:
         case "slurm":
-            return queue | {"account": settings.account, "walltime": walltime, "job_mem": f"{size}M"}
+            log = f"{settings.log_directory.replace('%', '%%')}/{settings.name}-%J"
+            own = {"account": settings.account, "walltime": walltime, "job_mem": f"{size}M"}
+            return queue | own | _logs(settings, f"{log}.err", f"{log}.out")
         case "pbs" | "moab":
             asked = f"select=1:ncpus={settings.cores}:mem={size}mb"
-            return queue | {"account": settings.account, "walltime": walltime, "resource_spec": asked}
+            own = {"account": settings.account, "walltime": walltime, "resource_spec": asked}
+            return queue | own | _logs(settings, *2 * [f"{settings.log_directory}/"])
         case "lsf":  # hours and minutes; bytes
             return queue | {"project": settings.account, "walltime": walltime[:-3], "mem": settings.job_memory}
         case "htcondor":  # no queue, no walltime; directives are names and values
@@ -111,6 +116,16 @@ def _own(settings: Settings) -> dict[str, Any]:
             return queue | {"project": settings.account, "walltime": walltime}
 
 
+def _logs(settings: Settings, errors: str, output: str) -> dict[str, Any]:
+    """Directives of logs, instead of those of dask-jobqueue, which quotes nothing; the folder is an absolute one."""
+    asked = [f"-e {quoted(errors)}", f"-o {quoted(output)}"]
+    kept = [line for line in asked if not any(skipped in line for skipped in settings.skip_directives)]
+    return {
+        "job_directives_skip": [*settings.skip_directives, "-e /", "-o /"],
+        "job_extra_directives": [*kept, *settings.extra_directives],
+    }
+
+
 def worker_script(settings: Settings) -> str:
     """The job script of one worker job, as it would be submitted; makes nothing."""
     job_class = cluster_class(settings.kind).job_cls
@@ -124,7 +139,7 @@ def worker_script(settings: Settings) -> str:
 def environment() -> dict[str, str]:
     """What a submit command sees: not the job that this process may itself be in, whose limits it would inherit."""
     inside = ("SLURM_",) if "SLURM_JOB_ID" in os.environ else ()
-    ours = ("REELARRAY_DEADLINE", "REELARRAY_WALLTIME", "REELARRAY_RUN")
+    ours = ("REELARRAY_DEADLINE", "REELARRAY_WALLTIME", "REELARRAY_RUN", "REELARRAY_LINK")
     kept = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith(inside)}
     return kept | {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
 
@@ -147,6 +162,8 @@ def start_watched(settings: Settings, records: JobRecords, over: Callable[[], No
                 records.refused(self.name, _said(error))
             else:
                 records.submitted(self.name, self.job_id)
+                if records.asked:  # a queue that can cancel jobs by their ids
+                    note_worker(settings.kind, str(self.job_id))
             # Raised here, a refusal would end in a log line of the event loop, and the cluster would hold a job that
             # never was for one that waits.
             self.status = Status.running

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClusterError, ReelError, WorkerJobsDied
-from . import systems
+from . import folders, systems
 from .logs import last_words
 from .records import JobRecords, WorkerJob
 
@@ -91,6 +91,10 @@ class JobWatch:
         """Ids of the jobs that have not ended."""
         return [job.job_id for job in self.records.alive() if job.job_id is not None]
 
+    def submit_refused_again(self, cluster: Any) -> None:
+        """Submit jobs that the queue has refused once more, at once."""
+        self._replace(cluster, self.records.lost(cluster.worker_spec))
+
     # ---- in the background -------------------------------------------------------------------------------------------
 
     def start(self, cluster: Any) -> None:
@@ -132,7 +136,7 @@ class JobWatch:
         lost = self.records.lost(cluster.worker_spec)
         self._count([job for job in ended if job in lost], now)
         self._judge(lost, now)
-        due = self._error is None and bool(lost) and now >= self._due
+        due = self._error is None and bool(lost) and now >= self._due and not _cancelled()
         if due:
             self._replace(cluster, lost)
         self._report_waiting(now)
@@ -265,3 +269,9 @@ class JobWatch:
             return
         logger.error("the cluster is closed, so that what waits for it ends")
         cluster.close()
+
+
+def _cancelled() -> bool:
+    """Whether the run that this process belongs to was cancelled, and its worker jobs with it."""
+    folder = folders.of_this_process()
+    return folder is not None and (folder / folders.CANCELLED).exists()
