@@ -119,7 +119,8 @@ class Deployment:
         shutil.copy(self.folder / "ownsteps.py", folder)
         other = Deployment.__new__(Deployment)
         other.folder, other.output, other.recipe = folder, self.output, folder / "recipe.toml"
-        other.recipe.write_text(self.recipe.read_text().replace('"recordings"', '"../recordings"'))
+        text = self.recipe.read_text().partition("[run]")[0]
+        other.recipe.write_text(text.replace('"recordings"', '"../recordings"'))
         report = ra.run_recipe(other.recipe)
         assert report.ending == "complete", report
         made = other.content()

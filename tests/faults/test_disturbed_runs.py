@@ -66,7 +66,7 @@ def test_a_driver_told_to_stop(deployment, name):
     process.send_signal(getattr(signal, name))
     printed, _ = process.communicate(timeout=30)
     assert process.returncode == 4, printed
-    assert f"stopped   {name}" in printed
+    assert f"stopped   {'by Ctrl-C' if name == 'SIGINT' else name}" in printed
     assert "the same command goes on" in printed
     assert deployment.records("failed") == []
     called = sum(deployment.called().values())
@@ -312,3 +312,42 @@ def test_what_was_damaged_since_is_found_when_asked_for(deployment):
     done = len(deployment.records("done"))
     assert deployment.run("--verify")[0] == 0
     assert len(deployment.records("done")) == done
+
+
+def test_going_back_and_forth_between_recipes(recordings, tmp_path):
+    """A file that was made by another recipe, and whose note was lost, is never taken for this one's."""
+    first = Deployment(tmp_path / "d", recordings, EACH)
+    assert first.run()[0] == 0
+    before = first.content()
+    second = Deployment(tmp_path / "d", recordings, EACH, length=200)
+    process = second.start("--overwrite", WAIT="0.3")
+    wait_for(lambda: len(second.records("done")) >= COUNT + 2, process)
+    end(process)
+    lines = sorted((second.journal / "done").iterdir())[-1]
+    kept = [line for line in lines.read_bytes().splitlines(keepends=True) if b'"done"' not in line]
+    lines.write_bytes(b"".join(kept))  # killed between renaming and noting
+    first = Deployment(tmp_path / "d", recordings, EACH)
+    code, printed = first.run("--overwrite")
+    assert code == 0, printed
+    assert arrays(first.content()) == arrays(before)
+
+
+def test_outputs_never_replace_recordings(recordings, tmp_path):
+    deployment = Deployment(tmp_path / "d", recordings, "recordings/{stem}.wav")
+    before = {path: path.read_bytes() for path in (deployment.folder / "recordings").iterdir()}
+    code, printed = deployment.run("--overwrite")
+    assert code == 2, printed
+    assert "24 outputs would replace recordings" in printed
+    assert {path: path.read_bytes() for path in (deployment.folder / "recordings").iterdir()} == before
+
+
+def test_a_driver_that_waits_can_be_stopped(deployment):
+    first = deployment.start(WAIT="0.5")
+    wait_for(lambda: len(deployment.records("done")) >= 1, first)
+    second = deployment.start("--wait")
+    time.sleep(4)
+    second.send_signal(signal.SIGTERM)
+    printed, _ = second.communicate(timeout=30)
+    end(first)
+    assert second.returncode == 4, printed
+    assert "SIGTERM, while another process wrote the output" in printed

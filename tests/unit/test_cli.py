@@ -59,7 +59,7 @@ def test_spectrogram_writes_what_the_functions_compute(folder, tmp_path, capsys)
     assert xr.open_zarr(out).sizes["time"] == expected.sizes["time"]
     assert png.stat().st_size > 5000
     assert "3 files" in printed.out
-    assert "1 gaps" in printed.out
+    assert "1 gap," in printed.out
     assert str(png) in printed.out
 
 

@@ -146,6 +146,88 @@ def test_signals_ask_and_are_given_back():
         time.sleep(1)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX")
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+def test_a_reader_who_has_seen_enough_does_not_end_a_run(place, closed):
+    (place / "X.py").write_text("def same(x):\n    return x\n")
+    made = write(place / "r.toml", step=[{"use": "X.same"}], output={"path": "out/{stem}.wav"})
+    (place / "recordings" / "X_20220301_000020.wav").write_text("no recording")  # exit code 3
+    reader, pipe = os.pipe()
+    os.close(reader)
+    streams = {name: pipe if closed in (name, "both") else subprocess.PIPE for name in ("stdout", "stderr")}
+    ended = subprocess.run([sys.executable, "-m", "reelarray.cli", "run", made], text=True, **streams)
+    os.close(pipe)
+    assert ended.returncode == 3
+    assert len(list((place / "out").glob("*.wav"))) == 3
+    assert not ended.stderr
+    table = subprocess.Popen([sys.executable, "-m", "reelarray.cli", "info", "r.toml"], stderr=subprocess.PIPE)
+    table.communicate()
+    assert table.returncode == 2, "an error stays one"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX")
+@pytest.mark.parametrize("command", ["info", "scan"])
+def test_what_is_only_printed_ends_well_with_its_reader(place, command):
+    reader, pipe = os.pipe()
+    os.close(reader)
+    arguments = {"info": ["recordings/X_20220301_000000.wav"], "scan": ["recordings", "--files", "--save", "c.json"]}
+    run = [sys.executable, "-m", "reelarray.cli", command, *arguments[command]]
+    ended = subprocess.run(run, stdout=pipe, stderr=subprocess.PIPE, text=True)
+    os.close(pipe)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert command == "info" or (place / "c.json").exists()
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "w") as full:
+            assert subprocess.run(run, stdout=full, stderr=subprocess.PIPE).returncode == 2
+
+
+@pytest.mark.parametrize(("broken", "code"), [(False, 0), (True, 3)])
+def test_a_report_that_cannot_be_kept_changes_no_exit_code(place, capsys, monkeypatch, broken, code):
+    """The next job of a chain goes by it."""
+    if broken:
+        (place / "recordings" / "X_20220301_000020.wav").write_text("no recording")
+    (place / "run").mkdir()
+    monkeypatch.setenv("REELARRAY_RUN", str(place / "run"))
+
+    def full(report, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("reelarray.commands.runs.write_report", full)
+    assert main(["run", write(place / "r.toml", output={"path": "out/{stem}.wav"})]) == code
+    printed = capsys.readouterr()
+    assert "the report of the run could not be written: [Errno 28]" in printed.err
+    assert "3 of 3 outputs" in printed.out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_a_unit_that_does_not_end_does_not_hold_up_the_end(place):
+    (place / "endless.py").write_text(
+        "import threading\nforever = threading.Event()\n"
+        "def wait(x):\n    open('begun', 'w').close()\n    forever.wait()\n    return x\n"
+    )
+    made = write(place / "r.toml", step=[{"use": "endless.wait"}], output={"path": "out/{stem}.wav"})
+    code = (
+        "import sys, reelarray.driving.stop as stop\n"
+        "stop.Stop.ask.__kwdefaults__['grace'] = 0.0\n"
+        "from reelarray.cli.__main__ import entry\n"
+        f"sys.argv = ['reel', 'run', {made!r}]\n"
+        "entry()\n"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    while not (place / "begun").exists():
+        assert running.poll() is None, running.stdout.read()
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    try:
+        printed, _ = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 4, printed
+    assert "stopped   SIGTERM: 3 are left" in printed
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
 def test_a_signal_stops_the_command_cleanly(place, name):
@@ -169,7 +251,7 @@ def test_a_signal_stops_the_command_cleanly(place, name):
     running.send_signal(getattr(signal, name))
     printed, _ = running.communicate(timeout=60)
     assert running.returncode == 4, printed
-    assert f"stopped   {name}" in printed
+    assert f"stopped   {'by Ctrl-C' if name == 'SIGINT' else name}" in printed
     assert not list((place / "out").rglob("run-*"))
     (place / "slow_step.py").write_text("def wait(x):\n    return x\n")
     again = subprocess.run([sys.executable, "-m", "reelarray.cli", "run", made], capture_output=True, text=True)

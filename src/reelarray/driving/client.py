@@ -17,6 +17,7 @@ SMALLEST_WINDOW = 16  # units in flight: two for each thread, and never fewer
 SHORT, SHORT_WINDOW = 0.25, 64  # s; of shorter units more are in flight: each message costs as much as a task
 NOTED_EVERY = 0.5  # s between looks at results; each costs the scheduler as much as a task
 BEAT = 0.5  # s
+HANDED_OVER = 30.0  # s in which workers hand over the few bytes that units return
 LOOKS_A_LIMIT = 8  # for units over their time
 
 
@@ -56,10 +57,11 @@ class Flight:
     def run(self, left: list[Any], *, alone: bool) -> bool:
         """Run units, the last first; False when stopped."""
         ready: list[Any] = []
-        noted = time.monotonic()
+        noted, dropped = time.monotonic(), False
         while left or self._running or ready:
             self.beat()
             if self.stop.look(self._seconds):
+                dropped = dropped or bool(left)
                 left.clear()
                 if self.stop.time_left() <= 0:
                     self._note(ready)
@@ -70,8 +72,8 @@ class Flight:
                 left += self._note(ready, alone=alone)
                 ready, noted = [], time.monotonic()
             if self.judge.policy.time_limit is not None:
-                self._end_overdue(self.judge.policy.time_limit)
-        return self.stop.asked is None
+                self._end_overdue(self.judge.policy.time_limit, alone)
+        return not dropped
 
     def clear(self) -> None:
         """Forget what is in flight."""
@@ -118,7 +120,7 @@ class Flight:
     def _handed_on(self, mine: Sequence[Any], alone: bool) -> list[Any]:
         good = [f for f in mine if f.status == "finished"]
         again = []
-        values = self._ask(self.client.gather, good, errors="skip")
+        values = self._values(good)
         if len(values) < len(good):  # workers left with what they had to say: their units run again
             again += [self._running.pop(f.key)[0] for f in mine]
             return again
@@ -137,6 +139,30 @@ class Flight:
             if self._is_to_be_tried_again(unit, future, alone):
                 again.append(unit)
         return again
+
+    def _values(self, good: Sequence[Any]) -> list[Any]:
+        """The values of futures; fewer, where a worker does not hand them over in time, and is restarted for it."""
+        import asyncio
+
+        asked = self.client.gather(list(good), errors="skip", asynchronous=True)
+        waiting = asyncio.run_coroutine_threadsafe(asked, self.client.loop.asyncio_loop)
+        until = time.monotonic() + HANDED_OVER
+        while True:
+            try:
+                return list(self._ask(waiting.result, timeout=BEAT))
+            except TimeoutError:
+                if waiting.done():
+                    raise
+            self.beat()
+            if time.monotonic() > until or (self.stop.look(self._seconds) and self.stop.time_left() <= 0):
+                waiting.cancel()
+                self._restart(sorted({a for held in self._ask(self.client.who_has, good).values() for a in held}))
+                return []
+
+    def _restart(self, workers: Sequence[str]) -> None:
+        if workers:
+            with suppress(Exception):  # one that is gone, or that nobody can restart
+                self.client.restart_workers(workers, timeout=30, raise_for_error=False)
 
     def _ask(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """A call to the scheduler, which may not be there any more."""
@@ -172,28 +198,36 @@ class Flight:
             return self.judge.again(unit, error, kind="killed", worker=str(worker))
         return self.judge.again(unit, error, traceback=future.traceback(), worker=_erred_on(self.client, future.key))
 
-    def _end_overdue(self, limit: float) -> None:
-        """Fail units over their time, and restart their workers."""
+    def _end_overdue(self, limit: float, alone: bool) -> None:
+        """Fail units over their time, and restart their workers.
+
+        Of a worker that says nothing it is not known which unit it hangs of, if of any: these run once more, alone.
+        """
         if time.monotonic() - self._looked < max(BEAT, limit / LOOKS_A_LIMIT):
             return
         self._looked = time.monotonic()
         found = self._ask(self.client.run_on_scheduler, _overdue, keys=list(self._running), limit=limit)
-        for key, (_, name, seconds) in found.items():
+        for key, (_, name, seconds, silent) in found.items():
             if key not in self._running:
                 continue
             unit, future = self._running.pop(key)
             future.cancel(force=True)
+            if silent and not alone:
+                self.suspects.append(unit)
+                continue
+            if alone:
+                self.suspects.remove(unit)
             error = TimeoutError(f"took {seconds:.0f} s and was not done; the time limit of a unit is {limit:g} s")
             self.judge.fail(Failure.of(unit, error, kind="timed out", worker=name, seconds=seconds))
-        workers = sorted({address for address, _, _ in found.values()})
-        if workers:
-            with suppress(Exception):  # one that is gone, or that nobody can restart
-                self.client.restart_workers(workers, timeout=30, raise_for_error=False)
+        self._restart(sorted({address for address, *_ in found.values()}))
 
 
-def _overdue(dask_scheduler: Any, keys: list[Any], limit: float) -> dict[Any, tuple[str, str, float]]:
-    """Runs on the scheduler: units of which a task takes longer, with the address and name of its worker."""
-    found: dict[Any, tuple[str, str, float]] = {}
+def _overdue(dask_scheduler: Any, keys: list[Any], limit: float) -> dict[Any, tuple[str, str, float, bool]]:
+    """Runs on the scheduler: units of which a task takes longer, with the address and name of its worker.
+
+    And whether that is so only because the worker says nothing any more.
+    """
+    found: dict[Any, tuple[str, str, float, bool]] = {}
     wanted, now = set(keys), time.time()
     for worker in dask_scheduler.workers.values():
         silent = max(0.0, now - worker.last_seen)  # a worker that says nothing hangs as a whole
@@ -204,7 +238,7 @@ def _overdue(dask_scheduler: Any, keys: list[Any], limit: float) -> dict[Any, tu
             while left:  # the units that wait for it
                 one = left.pop()
                 if one.key in wanted:
-                    found[one.key] = worker.address, str(worker.name), seconds + silent
+                    found[one.key] = worker.address, str(worker.name), seconds + silent, seconds <= limit
                 seen.add(one.key)
                 left += [t for t in one.dependents if t.key not in seen]
     return found

@@ -91,14 +91,16 @@ def _each(pieces: Sequence[Piece], threads: int, judge: Judge, stop: Stop, beat:
     """Units one by one, as threads get free."""
     left = deque(pieces)
     running: dict[Future[Any], Piece] = {}
-    seconds = float("nan")
+    seconds, dropped = float("nan"), False
     pool = ThreadPoolExecutor(threads, thread_name_prefix="reel-unit")
     try:
         while left or running:
             beat()
             if stop.look(seconds):
+                begun = {future: piece for future, piece in running.items() if not future.cancel()}
+                dropped = dropped or bool(left) or len(begun) < len(running)
                 left.clear()
-                running = {future: piece for future, piece in running.items() if not future.cancel()}
+                running = begun
                 if stop.time_left() <= 0:
                     return False
             while left and len(running) < 2 * threads:
@@ -117,7 +119,7 @@ def _each(pieces: Sequence[Piece], threads: int, judge: Judge, stop: Stop, beat:
             judge.done(good)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    return stop.asked is None
+    return not dropped
 
 
 def _run(piece: Piece) -> tuple[BaseException | None, Any, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +15,11 @@ from typing import Any
 import pandas as pd
 
 from ..driving import Policy, Stop, Workers, drive, in_use
-from ..errors import ClusterError, GaveUp, RecordingError
+from ..errors import ClusterError, GaveUp, RecipeError, RecordingError
 from ..recordings import nanoseconds
 from ..signal.engines import choose
 from ..sinks.files import refusals
-from ..sinks.journal import FOLDER, Journal, OutputExists, Record, failures, read_header, read_records
+from ..sinks.journal import FOLDER, Journal, OutputExists, Record, Wait, failures, read_header, read_records
 from ..sinks.provenance import RESULT_VERSION
 from . import naming, outputs
 from .inputs import Deployment
@@ -54,6 +55,7 @@ class EachPlan:
         root = naming.root(pattern)
         paths = naming.fill_all(pattern, rows)
         parameters = _parameters(recipe, deployment)
+        _check_apart(paths, rows)
         base = digest([parameters, RESULT_VERSION, choose(None)])
         units = {}
         for path, row in zip(paths, rows, strict=True):
@@ -89,7 +91,12 @@ class EachPlan:
 
     def _state(self, records: Sequence[Record]) -> tuple[set[str], dict[str, dict[str, Any]]]:
         """(units in place: made of what they should be, and still there; failures of others with what they are of)."""
-        last = {record["done"]: record.get("of") for record in records if "done" in record}
+        last: dict[str, Any] = {}
+        for record in records:
+            if "done" in record:
+                last[record["done"]] = record.get("of")
+            elif "planned" in record:  # from then on it may be another's
+                last.pop(record["planned"], None)
         there = _files(self.root, {os.path.dirname(name) for name in last})
         in_place = {n for n, unit in self.units.items() if last.get(n) == unit.fingerprint and n in there}
         wrong, failed = failures(records), {}
@@ -122,7 +129,7 @@ class EachPlan:
         """Make what is missing; the arguments are those of `run_recipe`."""
         with refusals(Path(self.root)):
             self.folder.mkdir(parents=True, exist_ok=True)
-            journal = Journal.hold(self.folder, Path(self.root), wait=wait)
+            journal = Journal.hold(self.folder, Path(self.root), wait=Wait(wait, lambda: stop.look(math.nan)))
         try:
             resumes, header = journal.drivers, read_header(self.folder)
             if not overwrite:
@@ -158,7 +165,8 @@ class EachPlan:
         with journal.scratch() as temporary:
             if not todo:
                 return True
-            work = Work(self.deployment.opening, self.recipe.steps, self.recipe.folder, self.recipe.output, temporary)
+            deployment, recipe = self.deployment, self.recipe
+            work = Work(deployment.opening, recipe.steps, recipe.folder, recipe.output, temporary, choose(None))
             units = Recordings(self.units, work, self.root)
             with workers() as (client, watch):
 
@@ -177,6 +185,16 @@ class EachPlan:
                 f"{len(foreign)} outputs are there and are not of this recipe, the first is "
                 f"{os.path.join(self.root, foreign[0])}; pass overwrite=True to replace them, or choose another path"
             )
+
+
+def _check_apart(paths: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `RecipeError` where an output would take the place of a recording."""
+    inputs = {os.path.realpath(str(row["path"])) for row in rows}
+    if taken := [path for path in paths if os.path.realpath(path) in inputs]:
+        raise RecipeError(
+            f"{len(taken)} outputs would replace recordings, the first {taken[0]}: choose another folder or name in "
+            "[output] path"
+        )
 
 
 def _pattern(recipe: Recipe) -> str:

@@ -34,9 +34,14 @@ class Notes:
         self.synced = time.monotonic()
 
     def plan(self, todo: Sequence[str]) -> None:
-        """Note what will be made, so that a file that is there without a note of its end is known to be ours."""
-        known = {record["planned"] for record in self.journal.records if "planned" in record}
-        lines = [{"planned": unit} for unit in todo if unit not in known]
+        """Note what will be made: a file that is there without a note of its end is ours, and nobody knows of what."""
+        last: dict[str, Any] = {}
+        for record in self.journal.records:
+            for key in ("planned", "done"):
+                if key in record:
+                    last[record[key]] = (key, record.get("of"))
+        lines = [{"planned": unit, "of": self.units[unit].fingerprint} for unit in todo]
+        lines = [line for line in lines if last.get(line["planned"]) != ("planned", line["of"])]
         if lines:
             with refusals(self.journal.folder):
                 self.journal.note(lines)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from ..driving import Policy, Stop
 from ..errors import RecipeError
 from ..opening import open_recordings
 from ..sinks.access import umask
+from ..sinks.journal import StoppedWaiting
 from . import describe, inputs
 from .each import EachPlan, made_before
 from .recipe import Recipe, load_recipe
@@ -168,7 +170,7 @@ def carry_out(
             f"[run] time_limit={policy.time_limit}: units run in threads of this process, which nothing can end; "
             "run on workers: --cluster local, or cluster='local'"
         )
-    with umask(plan.recipe.output.get("umask")):
+    with umask(plan.recipe.output.get("umask")), suppress(StoppedWaiting):
         return plan.run(
             policy=policy,
             stop=stop,
@@ -179,6 +181,8 @@ def carry_out(
             wait=wait,
             progress=progress,
         )
+    counts = look(plan, overwrite=True)
+    return replace(counts, ending="stopped", why=f"{stop.asked}, while another process wrote the output", plan=())
 
 
 @contextmanager

@@ -17,10 +17,10 @@ from .. import __version__
 from ..errors import ReelError
 from . import faults
 from .files import refusals, sync_folder, write_whole
+from .lease import AT_ONCE, Lease, OutputHeld, StoppedWaiting, Wait
 from .lease import NAME as LEASE
-from .lease import Lease, OutputHeld
 
-__all__ = ["FOLDER", "Journal", "OutputExists", "OutputHeld", "read_header", "read_records"]
+__all__ = ["FOLDER", "Journal", "OutputExists", "OutputHeld", "StoppedWaiting", "Wait", "read_header", "read_records"]
 
 FORMAT = 2
 FOLDER = ".reelarray"
@@ -49,7 +49,7 @@ class Journal:
         self._end = 0
 
     @classmethod
-    def hold(cls, folder: Path, what: Path, *, wait: float = 0.0) -> Journal:
+    def hold(cls, folder: Path, what: Path, *, wait: Wait = AT_ONCE) -> Journal:
         """Take hold of a folder, whether it has a journal already or will get one.
 
         Raises

@@ -10,10 +10,11 @@ import platform
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask
 
@@ -31,6 +32,20 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 class OutputHeld(ReelError, BlockingIOError):
     """Another process is writing the output."""
+
+
+class StoppedWaiting(OutputHeld):
+    """Another process is writing the output, and this one was asked to stop before it ended."""
+
+
+class Wait(NamedTuple):
+    """How long to wait for a holder that lives: so many seconds, and until it is `asked` to stop."""
+
+    seconds: float = 0.0
+    asked: Callable[[], bool] = lambda: False
+
+
+AT_ONCE = Wait()
 
 
 class Lease:
@@ -54,17 +69,18 @@ class Lease:
         return str(self._known["token"])
 
     @classmethod
-    def acquire(cls, path: Path, what: Path, *, wait: float = 0.0) -> Lease:
+    def acquire(cls, path: Path, what: Path, *, wait: Wait = AT_ONCE) -> Lease:
         """Take the lease at a path for writing `what`.
 
         Parameters
         ----------
-        wait : seconds to wait for a holder that lives. One of another machine is watched, whatever `wait` is, until it
+        wait : for a holder that lives. One of another machine is watched, whatever `wait` is, until it
             renews its lease or is stale
 
         Raises
         ------
         OutputHeld : somebody lives who holds it; the message says who and where
+        StoppedWaiting : asked to stop before that
         OSError : the folder cannot be written
         """
         token = secrets.token_hex(8)
@@ -101,7 +117,7 @@ class Lease:
                 _take_away(path, holder.get("token"))
                 log.warning("%s: the lease of %s was left behind; taken over", what, _who(holder))
                 continue
-            if (alive or renewed) and now - begun >= wait:
+            if (alive or renewed) and now - begun >= wait.seconds:
                 raise OutputHeld(
                     f"{what} is being written by another process ({_who(holder)}): wait for it or end it, then call "
                     "again; what it has finished is kept"
@@ -109,6 +125,8 @@ class Lease:
             if told != holder.get("token") and now - begun > 2 * LOOK_EVERY:
                 told = str(holder.get("token"))
                 log.warning("%s is held by %s; looking whether it lives (at most %.0f s)", what, _who(holder), stale)
+            if wait.asked():
+                raise StoppedWaiting(f"{what} is being written by another process ({_who(holder)})")
             time.sleep(LOOK_EVERY)
 
     def check(self) -> None:

@@ -19,7 +19,7 @@ from .. import driving, graph
 from . import layout
 from .encode import Encoding
 from .files import refusals
-from .journal import FOLDER, Record, read_header, read_records
+from .journal import FOLDER, Record, Wait, read_header, read_records
 from .layout import Layout, Sizes, Unit
 from .provenance import fingerprint, identity
 from .skeleton import Skeleton
@@ -109,9 +109,10 @@ class Output:
 
         Raises what `driving.drive` and `open_or_create` raise.
         """
+        asked = (lambda: False) if stop is None else (lambda: stop.look(stop.unit_seconds))
         with refusals(self.path):
             store = open_or_create(
-                self.path, self.skeleton, overwrite=overwrite, anew=anew, wait=wait, touched=self._touched
+                self.path, self.skeleton, overwrite=overwrite, anew=anew, wait=Wait(wait, asked), touched=self._touched
             )
         try:
             return self._complete(store, policy, retry_failed, verify, stop, workers, beat)

@@ -16,10 +16,10 @@ import numpy as np
 
 from . import faults
 from .files import sync_folder
-from .journal import FOLDER, HEADER, Journal, OutputExists, OutputHeld, Record, read_header
+from .journal import FOLDER, HEADER, Journal, OutputExists, OutputHeld, Record, Wait, read_header
 from .layout import Layout, Unit
+from .lease import AT_ONCE, Lease
 from .lease import NAME as LEASE
-from .lease import Lease
 from .provenance import changed_inputs, differences, fingerprint, is_known, replaced_files
 from .skeleton import INPUTS, Skeleton, build, write_inputs
 
@@ -39,8 +39,11 @@ class Store:
 
 
 def mark_of(header: Mapping[str, Any]) -> str:
-    """The short form of a fingerprint that stands in each line."""
-    return str(header.get("fingerprint", ""))[:16]
+    """What stands in each line: the fingerprint, shortened, and how often inputs had been replaced.
+
+    An input that is put back makes an older fingerprint of the store, but not its older lines, true again.
+    """
+    return f"{header.get('fingerprint', '')[:16]}-{header.get('generation', 0)}"
 
 
 def in_place(header: Mapping[str, Any], records: Sequence[Record], layout: Layout) -> np.ndarray:
@@ -81,7 +84,7 @@ def open_or_create(
     *,
     overwrite: bool,
     anew: bool = False,
-    wait: float = 0.0,
+    wait: Wait = AT_ONCE,
     touched: Callable[[set[str]], list[Unit]] = lambda paths: [],
 ) -> Store:
     """The store of an array, held: the one that is there if it is this array's, else a new one.
@@ -92,7 +95,7 @@ def open_or_create(
 
     Raises
     ------
-    OutputHeld : another process is writing it, and did so for `wait` seconds
+    OutputHeld : another process is writing it, and did so for as long as `wait` says
     OutputExists : something else is there, or a store of another array, and `overwrite` is not set; or, whether set or
         not, a folder that is no Zarr store
     """
@@ -120,7 +123,7 @@ def _is_free(path: Path) -> bool:
 
 
 def _open(
-    path: Path, skeleton: Skeleton, overwrite: bool, wait: float, touched: Callable[[set[str]], list[Unit]]
+    path: Path, skeleton: Skeleton, overwrite: bool, wait: Wait, touched: Callable[[set[str]], list[Unit]]
 ) -> Store | None:
     """What is at a path, held; None where it has no journal but may be replaced."""
     if not (path / FOLDER / HEADER).is_file():
@@ -184,6 +187,7 @@ def _adopt(store: Store, skeleton: Skeleton, touched: Callable[[set[str]], list[
     log.warning("%s: %d inputs were replaced since; %d blocks are made again", store.path, len(files), len(units))
     accepts = {mark: [*touch, *units] for mark, touch in header.get("accepts", {}).items()}
     new = {**header, "fingerprint": fingerprint(skeleton.identity), "identity": skeleton.identity}
+    new["generation"] = header.get("generation", 0) + 1
     store.journal.begin(new | {"accepts": {**accepts, mark_of(header): units}})  # from here on the blocks are not done
     with store.journal.scratch() as temporary:
         write_inputs(store.path, skeleton, temporary / INPUTS)
@@ -229,7 +233,7 @@ def _tidy(path: Path) -> None:
             journal.close()
 
 
-def _create(path: Path, skeleton: Skeleton, replace: bool, old: Store | None, wait: float) -> Store:
+def _create(path: Path, skeleton: Skeleton, replace: bool, old: Store | None, wait: Wait) -> Store:
     """Build beside the path, under a lease, and rename into place."""
     partial, trash = _partial(path), _trash(path)
     (partial / FOLDER).mkdir(parents=True, exist_ok=True)

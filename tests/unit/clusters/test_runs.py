@@ -28,7 +28,7 @@ class FakeQueue:
         self.cancelled: list[str] = []
         self.told: dict[str, State] = {}
         self.refuse_at: int | None = None
-        self.silent = False
+        self.silent = self.stubborn = False
 
     def submit(self, script, **waits):
         if len(self.submitted) == self.refuse_at:
@@ -42,6 +42,8 @@ class FakeQueue:
         return {job: self.told.get(job, State("PENDING", "PENDING")) for job in ids}
 
     def cancel(self, ids):
+        if self.stubborn:
+            raise ClusterError("scancel failed: no contact")
         self.cancelled += ids
 
 
@@ -190,6 +192,12 @@ def test_a_refusal_takes_everything_back(queue, at):
     assert list(Path("runs").iterdir()) == []
 
 
+def test_a_refusal_is_told_though_nothing_can_be_taken_back(queue):
+    queue.refuse_at, queue.stubborn = 1, True
+    with pytest.raises(ClusterError, match=r"enough\nLinks may be left in the queue: scancel failed"):
+        submit(chain=2)
+
+
 def test_a_link_refused_because_all_is_done_by_then_is_no_error(queue, monkeypatch):
     queue.refuse_at = 1
     monkeypatch.setattr(folders, "outcome", lambda folder: 0)
@@ -210,6 +218,26 @@ def test_cancelling_begins_with_the_last_link(queue):
     assert queue.cancelled == ["3", "2", "1"]
     queue.told = {job: State("CANCELLED", "CANCELLED") for job in "123"}
     assert run.status().state == "cancelled"
+
+
+def test_worker_jobs_are_cancelled_after_the_links(queue):
+    run = submit(chain=2)
+    (run.folder / folders.WORKERS).write_text("slurm 17 1\nslurm 18 2\n")
+    run.cancel()
+    assert queue.cancelled == ["2", "1", "17", "18"]
+
+
+@pytest.mark.parametrize(("state", "cancelled"), [("TIMEOUT", ["17"]), ("COMPLETED", [])])
+def test_worker_jobs_of_a_killed_run_can_be_cancelled(queue, state, cancelled, capsys):
+    run = submit()
+    (run.folder / folders.WORKERS).write_text("slurm 17 1\n")
+    if state == "COMPLETED":
+        (run.folder / "links" / "1.end").write_text("0 200\n")
+    queue.told = {"1": State(state, state)}
+    assert cli.main(["cancel", run.name]) == 0
+    assert "has ended already" in capsys.readouterr().out
+    assert queue.cancelled == cancelled
+    assert not (run.folder / folders.CANCELLED).exists()
 
 
 @pytest.mark.parametrize(
@@ -263,6 +291,16 @@ def test_a_recipe_has_a_small_driver_that_asks_for_large_workers(queue):
         assert f"#SBATCH --{line}\n" in run.script
     assert "\nsource env.sh\n" in run.script
     assert "#SBATCH --signal=B:USR1@60\n" in run.script
+
+
+def test_what_a_recipe_says_of_another_kind_is_left_out(queue):
+    Path("a.toml").write_text(RECIPE + 'preset = "medium"\n')
+    run = ra.submit("a.toml", kind="pbs", dry_run=True)
+    assert "#PBS -q" not in run.script
+    assert "source env.sh" not in run.script
+    assert "--preset" not in run.command
+    assert run.command[6] == "pbs"
+    assert "--partition=long\n" in ra.submit("a.toml", kind="slurm", dry_run=True).script
 
 
 def test_workers_that_cannot_be_are_refused_before_anything_is_submitted(queue):

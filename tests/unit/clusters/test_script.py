@@ -246,6 +246,28 @@ def test_lines_of_the_site_come_before_the_command_and_may_use_what_is_not_set(f
 
 
 @needs_bash
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP", "SIGINT"])
+@pytest.mark.parametrize("to_all", [False, True])
+def test_a_link_that_is_killed_in_its_prologue_is_followed_by_the_next(folder, name, to_all):
+    started = start(folder, "touch begun", prologue=["touch ready", "sleep 0.5", "sleep 0.5"])
+    end = time.monotonic() + 30
+    while not (folder / "ready").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    (os.killpg if to_all else os.kill)(started.pid, getattr(signal, name))
+    assert started.wait(30) == 143
+    assert not (folder / "begun").exists()
+    assert (folders.trace(folder, "7").exit_code, folders.outcome(folder)) == (None, None)
+    assert ran(folder, "touch begun", job="8", prologue=["true"]) == 0
+    assert (folder / "begun").exists()
+
+
+@needs_bash
+def test_the_command_knows_its_link(folder):
+    assert ran(folder, "echo $REELARRAY_LINK", job="7.server", kind="pbs") == 0
+    assert log(folder) == "7\n"
+
+
+@needs_bash
 def test_a_folder_that_is_gone_ends_the_run(folder, tmp_path):
     made = settings("local", name="minutes")
     text = driver_script(made, ["true"], folder=folder, directory=tmp_path / "gone")

@@ -13,7 +13,7 @@ import dask
 import pytest
 
 import reelarray as ra
-from reelarray.clusters import systems, template
+from reelarray.clusters import folders, start, systems, template
 from reelarray.clusters.settings import KINDS, NAMES, SECTION, SHIPPED, SPECIAL, settings
 from reelarray.clusters.start import check_interface
 from reelarray.errors import ClusterError, SettingError
@@ -50,14 +50,14 @@ def test_slurm_asks_for_more_than_workers_may_use(preset, cores, memory, walltim
     text = script("slurm", preset, queue="q", account="a", log_directory="/logs/{name}", name="deep")
     assert directives(text) == [
         "-J deep",
-        "-e /logs/deep/deep-%J.err",
-        "-o /logs/deep/deep-%J.out",
         "-p q",
         "-A a",
         "-n 1",
         f"--cpus-per-task={cores}",
         f"--mem={memory}M",
         f"-t {walltime}",
+        "-e /logs/deep/deep-%J.err",
+        "-o /logs/deep/deep-%J.out",
     ]
 
 
@@ -120,6 +120,30 @@ def test_a_prologue_that_fails_starts_no_worker(line, tmp_path):
         text = script("slurm", prologue=prologue, python=str(python))
         done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
         assert (done.returncode == 0, "started" in done.stdout) == (code, code)
+
+
+@pytest.mark.parametrize(
+    ("folder", "slurm", "pbs"),
+    [
+        ("/my logs/a", '"/my logs/a/b-%J.err"', '"/my logs/a/"'),
+        ("/it's", '"/it\'s/b-%J.err"', '"/it\'s/"'),
+        ("/50%x", "/50%%x/b-%J.err", "/50%x/"),
+        ("/meßwerte", "/meßwerte/b-%J.err", "/meßwerte/"),
+    ],
+)
+def test_logs_may_be_in_folders_of_any_name(folder, slurm, pbs):
+    for kind, expected in (("slurm", slurm), ("pbs", pbs)):
+        lines = directives(script(kind, log_directory=folder, name="b"))
+        assert [line for line in lines if line.startswith("-e")] == [f"-e {expected}"]
+        assert [line for line in lines if line.startswith("-o")] == [f"-o {expected.replace('.err', '.out')}"]
+        assert not [line for line in directives(script(kind, skip_directives=["-o ", "-e "])) if line[:2] in "-o-e"]
+
+
+@pytest.mark.parametrize("name", ["log_directory", "run_directory"])
+@pytest.mark.parametrize("folder", ['/my "logs"', "/my\\logs", "/my\nlogs"])
+def test_names_of_folders_that_no_queue_takes(name, folder):
+    with pytest.raises(SettingError, match=f"{name}=.*which no queue takes"):
+        settings("slurm", **{name: folder})
 
 
 def test_directives_are_left_out_and_added():
@@ -191,6 +215,78 @@ def test_a_missing_package_for_security_is_named(monkeypatch):
     with pytest.raises(ra.MissingPackage, match="cryptography"):
         systems.security(settings("slurm", security=True))
     assert systems.security(settings("slurm")) is None
+
+
+# ---- a queue that is told what to answer -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slurm(monkeypatch, tmp_path):
+    """Commands that note how they are called; sbatch refuses as often as the file `refusals` has lines, in their words."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    refusing = (
+        "if [ -s refusals ]; then head -n 1 refusals >&2; sed -i 1d refusals; exit 1; fi; echo Submitted batch job 7"
+    )
+    for name, line in {"sbatch": refusing, "scancel": "", "squeue": "", "sacct": ""}.items():
+        path = commands / name
+        path.write_text(f'#!/bin/bash\ncd {tmp_path}\necho {name} "$@" >>calls\n{line}\n')
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
+    monkeypatch.setattr(start, "PAUSES", (0.0, 0.0))
+    monkeypatch.setenv("REELARRAY_RUN", str(tmp_path / "run"))
+    monkeypatch.setenv("REELARRAY_LINK", "2")
+    (tmp_path / "run").mkdir()
+    return tmp_path
+
+
+def started(slurm, *refusals):
+    """The commands that were called, by a cluster of one job that is closed at once."""
+    (slurm / "refusals").write_text("".join(f"sbatch: error: {words}\n" for words in refusals))
+    with ra.cluster("slurm", interface="lo", log_directory=str(slurm / "logs")):
+        pass
+    return called(slurm)
+
+
+def called(slurm):
+    calls = (slurm / "calls").read_text().splitlines()
+    (slurm / "calls").unlink()
+    return [re.sub(r" /.*", "", line) for line in calls if not line.startswith(("squeue", "sacct"))]
+
+
+BUSY = "Batch job submission failed: Socket timed out on send/recv operation"
+
+
+def test_a_busy_queue_is_asked_again_where_nobody_watches(slurm, monkeypatch):
+    assert started(slurm, BUSY, "Slurm temporarily unable to accept job") == ["sbatch"] * 3 + ["scancel 7"]
+    with pytest.raises(ClusterError, match="refused a worker job: .*Socket timed out"):
+        started(slurm, *[BUSY] * 3)
+    assert called(slurm) == ["sbatch"] * 3
+    monkeypatch.delenv("REELARRAY_RUN")
+    with pytest.raises(ClusterError, match="Socket timed out"):
+        started(slurm, BUSY)
+    assert called(slurm) == ["sbatch"]
+
+
+def test_a_refusal_stays_one(slurm):
+    with pytest.raises(ClusterError, match="Requested time limit is invalid"):
+        started(slurm, "Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)")
+    assert called(slurm) == ["sbatch"]
+
+
+def test_worker_jobs_are_noted_and_those_of_earlier_links_cancelled_first(slurm):
+    notes = slurm / "run" / folders.WORKERS
+    notes.write_text("slurm 3 1\nslurm 4 1\nslurm 5 2\nslurm 6")  # the last line was cut short
+    assert started(slurm) == ["scancel 3 4", "sbatch", "scancel 7"]
+    assert folders.worker_jobs(slurm / "run") == {"slurm": ["3", "4", "5", "7"]}
+
+
+def test_earlier_worker_jobs_that_cannot_be_cancelled_stop_nothing(slurm):
+    (slurm / "run" / folders.WORKERS).write_text("slurm 3 1\n")
+    (slurm / "bin" / "scancel").write_text("#!/bin/bash\necho no contact >&2\nexit 1\n")
+    with ra.cluster("slurm", interface="lo", log_directory=str(slurm / "logs")) as cluster:
+        assert "worker jobs of earlier links may still be in the queue" in cluster.watch.messages()[0]
+        assert cluster.watch.job_ids() == ["7"]
 
 
 # ---- this machine ----------------------------------------------------------------------------------------------------

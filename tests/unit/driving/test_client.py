@@ -147,6 +147,26 @@ def test_a_worker_that_is_killed_costs_nothing(client):
     assert made.failures == []
 
 
+def test_a_worker_that_stands_still_with_results_in_its_hands(client, monkeypatch):
+    """Its results are made again, and it is restarted; the driver does not wait for it for ever."""
+    import os
+    import signal
+
+    monkeypatch.setattr("reelarray.driving.client.HANDED_OVER", 2.0)
+    monkeypatch.setattr("reelarray.driving.client.NOTED_EVERY", 1.5)
+    result = Result()
+
+    def beat():
+        result.beats += 1
+        if result.beats == 3:
+            os.kill(next(iter(client.run(os.getpid).values())), signal.SIGSTOP)
+
+    whole, made = run(slow, 60, client=client, beat=beat)
+    assert whole
+    assert made.done == {k: k * k for k in range(60)}
+    assert made.failures == []
+
+
 def test_a_stop_is_heeded(client):
     stop = Stop(environ={})
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import dask
 import numpy as np
@@ -14,8 +17,10 @@ import pytest
 from waves import RATE, files_below, record
 
 import reelarray as ra
-from reelarray.driving import Stop
+from reelarray.driving import Policy, Stop
 from reelarray.recipe import Recipe, run_recipe
+from reelarray.recipe.outputs import refusals
+from reelarray.recipe.run import plan_of
 from reelarray.sinks.journal import Journal, OutputExists, OutputHeld
 
 STEP = {"use": "power_spectrum", "every": "1s", "nfft": 256}
@@ -303,6 +308,81 @@ def test_a_full_disk_is_nobody_s_fault(folder, tmp_path, monkeypatch):
             run_recipe(made)
     assert not files_below(tmp_path / "spectra")
     assert counts(run_recipe(made)) == ("complete", 4, 0, 0, 0)
+
+
+@pytest.mark.parametrize("place", ["recordings", "recordings/deeper"])
+def test_a_file_that_a_step_misses_is_the_recording_s_fault(folder, tmp_path, place):
+    """Though it would lie beside the output: the run goes on, and keeps in mind what failed."""
+    (tmp_path / "sidecar_step.py").write_text(
+        textwrap.dedent("""
+        import os
+        import dask.array as da
+
+        def scaled(x, *, folder: str):
+            name = str(x.time.values[0])[17:19] + ".txt"
+
+            def scale(block):  # read when samples are
+                return block * float(open(os.path.join(folder, name)).read()) if block.size else block
+
+            return x.copy(data=da.map_blocks(scale, x.data, dtype=x.dtype, meta=x.data._meta))
+        """)
+    )
+    (tmp_path / place).mkdir(exist_ok=True)
+    for second in ("00", "01", "10"):
+        (tmp_path / place / f"{second}.txt").write_text("2.0")
+    step = {"use": "sidecar_step.scaled", "folder": str(tmp_path / place)}
+    made = recipe(tmp_path, "recordings/{stem}.npz", steps=[step], input={"pattern": "*.wav"})
+    report = run_recipe(made)
+    assert counts(report) == ("failures", 3, 0, 1, 0)
+    assert report.units.query("state == 'failed'")["error"].tolist() == ["FileNotFoundError"]
+    assert counts(run_recipe(made)) == ("failures", 0, 3, 1, 0)
+    (tmp_path / place / "02.txt").write_text("2.0")
+    assert counts(run_recipe(made, retry_failed=True)) == ("complete", 1, 3, 0, 0)
+
+
+def test_what_the_disk_says_of_the_output_and_what_it_says_of_other_files(tmp_path):
+    out, temporary = tmp_path / "out" / "a.npz", tmp_path / "out" / ".reelarray" / "run-1"
+    ours = [out, out.parent, temporary, temporary / "x" / "a.npz", out.parent / ".a.npz.12ab.part"]
+    for named in ours:
+        for number in (errno.EACCES, errno.ENOENT, errno.ENOSPC):
+            with pytest.raises(ra.Unwritable), refusals(out, temporary):
+                raise OSError(number, "refused", str(named))
+    for named in (out.parent / "a.txt", out.parent / ".b.npz.12ab.part", temporary.parent / "other", 3):
+        for number in (errno.EACCES, errno.ENOENT, errno.ENOSPC):
+            with pytest.raises(OSError, match="refused") as caught, refusals(out, temporary):
+                raise OSError(number, "refused", named)
+            assert not isinstance(caught.value, ra.Unwritable)
+    with pytest.raises(ra.Unwritable), refusals(out, temporary):
+        raise OSError(errno.EDQUOT, "refused")
+    with pytest.raises(FileNotFoundError), refusals(out, temporary):
+        raise FileNotFoundError(errno.ENOENT, "refused")
+
+
+def test_workers_compute_with_the_engine_of_the_driver(folder, tmp_path, monkeypatch):
+    """They choose for themselves elsewhere: two engines would mix in one output."""
+    monkeypatch.setenv("REELARRAY_ENGINE", "scipy")
+    plan = plan_of(recipe(tmp_path, "out/{stem}.zarr", steps=[{"use": "spectrogram", "nfft": 256}]))
+    sent = []
+
+    def send(units, todo, **how):
+        sent.append(units.work)
+        return True
+
+    monkeypatch.setattr("reelarray.recipe.each.drive", send)
+    plan.run(policy=Policy(), stop=Stop())
+    (unit,) = (unit for unit in plan.units.values() if "000000" in unit.name)
+
+    def engine_of(work):
+        (tmp_path / "scratch").mkdir(exist_ok=True)
+        replace(work, temporary=tmp_path / "scratch")(unit.row, str(tmp_path / "out" / unit.name))
+        return ra.open_zarr(tmp_path / "out" / unit.name).attrs["engine"]
+
+    monkeypatch.setenv("REELARRAY_ENGINE", "numba")  # as a worker has it
+    assert engine_of(sent[0]) == "scipy"
+    monkeypatch.delenv("REELARRAY_ENGINE")
+    monkeypatch.setattr("reelarray.signal.engines.installed", lambda: False)
+    with pytest.raises(ra.MissingPackage, match=f"'numba' of its driver, on {platform.node()}"):
+        engine_of(replace(sent[0], engine="numba"))
 
 
 def test_a_plan_touches_nothing(folder, tmp_path):

@@ -137,7 +137,7 @@ def test_a_plan_touches_nothing_and_says_what_is_there(folder, tmp_path):
     report = run_recipe(made, dry_run=True)
     assert not (tmp_path / "out.zarr").exists()
     told = "\n".join(report.plan)
-    assert "4 files, 4.0 s at 8,000 Hz, 1 gaps" in told
+    assert "4 files, 4.0 s at 8,000 Hz, 1 gap," in told
     assert "left out  X_20220301_000030.wav: rate 4000 Hz" in told
     assert "step 1    spectrogram(nfft=256): 247 time x 129 frequency [Hz-1], float32" in told
     assert (report.ending, report.exit_code, report.done) == ("planned", 0, 0)

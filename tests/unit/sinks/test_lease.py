@@ -14,7 +14,7 @@ import dask
 import pytest
 
 from reelarray.sinks import lease as leases
-from reelarray.sinks.lease import Lease, OutputHeld
+from reelarray.sinks.lease import Lease, OutputHeld, StoppedWaiting, Wait
 
 
 @pytest.fixture
@@ -159,9 +159,18 @@ def test_waiting(path):
     first = take(path)
     threading.Timer(0.4, first.release).start()
     begun = time.monotonic()
-    second = take(path, wait=10)
+    second = take(path, wait=Wait(10))
     assert 0.3 < time.monotonic() - begun < 5
     second.release()
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_waits_can_be_asked_to_stop(path):
+    first, asked = take(path), threading.Event()
+    threading.Timer(0.2, asked.set).start()
+    with pytest.raises(StoppedWaiting):
+        take(path, wait=Wait(60, asked.is_set))
+    first.release()
 
 
 @pytest.mark.usefixtures("quick")
@@ -174,7 +183,7 @@ def test_of_many_contenders_for_a_stale_lease_one_wins(path):
         "from reelarray.sinks import lease\n"
         "lease.LOOK_EVERY = 0.01\n"
         "path, inside = Path(sys.argv[1]), Path(sys.argv[2])\n"
-        "held = lease.Lease.acquire(path, path.parent, wait=120)\n"
+        "held = lease.Lease.acquire(path, path.parent, wait=lease.Wait(120))\n"
         "os.close(os.open(inside, os.O_CREAT | os.O_EXCL))\n"  # raises where two are inside
         "time.sleep(0.05)\n"
         "held.check()\n"

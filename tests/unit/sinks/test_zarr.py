@@ -282,6 +282,17 @@ def test_an_input_that_was_replaced_costs_the_blocks_that_it_touches(paths, out,
     assert ra.write_zarr(spectra(paths), out).done == 0
 
 
+def test_an_input_that_is_put_back(paths, out):
+    """What an older state of the inputs made is not what is there."""
+    before, healthy = ra.write_zarr(spectra(paths), out).total, paths[1].read_bytes()
+    for data, stamp in ((healthy[::-1], START + 7), (healthy, START)) * 2:
+        paths[1].write_bytes(data)
+        os.utime(paths[1], ns=(START, stamp))
+        assert 0 < ra.write_zarr(spectra(paths), out).done < before
+        assert ra.open_zarr(out).values.tobytes() == spectra(paths).values.tobytes()
+        assert ra.write_zarr(spectra(paths), out).done == 0
+
+
 def test_inputs_that_are_replaced_again_and_again(paths, out):
     """Also between drivers that did not finish: what is in place is of the files that are there."""
     ra.write_zarr(spectra(paths), out)
