@@ -14,6 +14,32 @@ from typing import Any, TextIO
 TERMINAL_EVERY, LOG_EVERY, RECORD_EVERY = 0.1, 10.0, 2.0
 
 
+def say(text: str, stream: TextIO | None) -> None:
+    """Write text to a stream, if there is one; work whose words nobody reads any more goes on in silence.
+
+    >>> say("made\\n", sys.stdout)
+    made
+    >>> say("made\\n", None)
+    """
+    if stream is None or stream.closed:
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        silence(stream)
+    except OSError:  # a log on a full disk, which may have space again later
+        pass
+
+
+def silence(stream: TextIO) -> None:
+    """Send what is written to a stream, and what waits in it, to nowhere: the interpreter flushes it at its end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 class Progress:
     """Callable with (done, total[, failed]): draws a bar, rate and time left; a plain line every ten seconds elsewhere.
 
@@ -22,7 +48,7 @@ class Progress:
 
     def __init__(self, what: str, stream: TextIO | None = None, *, record: Path | None = None) -> None:
         self.what, self.stream, self.record = what, sys.stderr if stream is None else stream, record
-        self.terminal = self.stream.isatty()
+        self.terminal = self.stream is not None and not self.stream.closed and self.stream.isatty()
         self.begun = self.shown = time.monotonic()
         self.recorded = -RECORD_EVERY
         self.first: int | None = None
@@ -49,10 +75,9 @@ class Progress:
         text = ", ".join(word for word in (*words, self.beside) if word)
         if self.terminal:
             filled = round(24 * done / max(total, 1))
-            self.stream.write(f"\r\x1b[K[{'#' * filled}{'.' * (24 - filled)}] {text}")
+            say(f"\r\x1b[K[{'#' * filled}{'.' * (24 - filled)}] {text}", self.stream)
         else:
-            self.stream.write(text + "\n")
-        self.stream.flush()
+            say(text + "\n", self.stream)
         self.drawn = True
 
     def _note(self, now: float, done: int, total: int, failed: int, rate: float) -> None:
@@ -70,8 +95,7 @@ class Progress:
     def close(self) -> None:
         """End the line."""
         if self.terminal and self.drawn:
-            self.stream.write("\n")
-            self.stream.flush()
+            say("\n", self.stream)
 
 
 def span(seconds: float) -> str:

@@ -10,8 +10,12 @@ from collections.abc import Iterable, Sequence
 
 from .. import __version__
 from ..errors import ClusterError, ReelError
+from ..progress import say
 from . import clusters, files, jobs, runs
 from .codes import EXIT_CODES, OK, STOPPED, exit_code
+
+RUNS = ("run", "spectrogram")  # these end with the code of their report, whoever reads what they print
+WORKING = (*RUNS, "demo", "scan")  # these do more than print: a pipe that broke is not the reader's who has seen enough
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,15 +27,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(level=logging.INFO)
     try:
         module, name = arguments.run.split(":")
-        return int(getattr(importlib.import_module(module), name)(arguments))
+        code = int(getattr(importlib.import_module(module), name)(arguments))
+        if sys.stdout is not None and arguments.command not in RUNS:
+            sys.stdout.flush()  # what was asked for is what is printed: a full disk is an error
+        return code
     except KeyboardInterrupt:
         if arguments.debug:
             raise
-        print("reel: stopped; run the same command again to go on", file=sys.stderr)
+        say("reel: stopped; run the same command again to go on\n", sys.stderr)
         return STOPPED
-    except BrokenPipeError:
-        return OK  # the reader of our output has seen enough
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and arguments.command not in WORKING:
+            return OK  # the reader of our output has seen enough
         if arguments.debug:
             raise
         # What a queue or a log says keeps its lines.
@@ -41,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             text = in_options(text, vars(arguments))
         if "recipe" in arguments:  # which step it was
             text = "; ".join([text, *getattr(error, "__notes__", ())])
-        print(f"reel: {text}", file=sys.stderr)
+        say(f"reel: {text}\n", sys.stderr)
         return exit_code(error)
 
 

@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import pandas as pd
 from .. import catalog as catalogs
 from ..cli.codes import OK
 from ..errors import RecordingError, ReelError, Unwritable
+from ..progress import silence
 from ..sinks.access import check_access, give_access, umask
 from ..sinks.atomic import writing
 
@@ -72,14 +74,14 @@ def scan(arguments: argparse.Namespace) -> int:
     table = scan_files(arguments, quick=not arguments.full)
     summary = catalogs.summarise(table)
     if arguments.json:
-        print(json.dumps(summary.to_dict(), indent=1))
+        _say(json.dumps(summary.to_dict(), indent=1))
     else:
         if arguments.files:
             for row in table.itertuples(index=False):
                 start = "no time" if pd.isna(row.start) else row.start.isoformat()
                 facts = f"{row.samples:>12,} x {row.channels} at {row.rate:,.10g} Hz"
-                print(f"{start:<30} {facts}  {row.path}" + (f"  [{row.anomaly}]" if row.anomaly else ""))
-        print(summary)
+                _say(f"{start:<30} {facts}  {row.path}" + (f"  [{row.anomaly}]" if row.anomaly else ""))
+        _say(summary)
     written = catalogs.drop_abnormal(table) if arguments.exclude_abnormal else table
     with umask(arguments.umask):
         for path, write in (
@@ -93,14 +95,22 @@ def scan(arguments: argparse.Namespace) -> int:
                 with output(path):
                     write(path)
                     give_access(path, group=arguments.group, mode=arguments.mode)
-                print(f"written   {path}")
+                _say(f"written   {path}")
     if arguments.quarantine is not None:
         with output(arguments.quarantine):
             moved = catalogs.quarantine(table, arguments.quarantine)
         for row in moved.itertuples(index=False):
-            print(f"moved     {row.path} -> {row.moved_to} ({row.anomaly})")
-        print(f"moved     {len(moved)} files to {arguments.quarantine}")
+            _say(f"moved     {row.path} -> {row.moved_to} ({row.anomaly})")
+        _say(f"moved     {len(moved)} files to {arguments.quarantine}")
     return OK
+
+
+def _say(text: object) -> None:
+    """Print a line; files are written and moved, too, when nobody reads on."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        silence(sys.stdout)
 
 
 def _write_csv(table: pd.DataFrame, path: str) -> None:

@@ -18,7 +18,7 @@ from ..cli import in_options
 from ..cli.codes import OK
 from ..driving import Stop
 from ..errors import RecipeError
-from ..progress import Progress
+from ..progress import Progress, say
 from ..recipe import Report, load_recipe
 from ..recipe.describe import input_lines
 from ..recipe.report import MOST_SHOWN
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         plan = plan_of(recipe)
         if arguments.dry_run:
             report = look(plan, overwrite=arguments.overwrite)
-            print("\n".join(report.plan))
+            say("\n".join(report.plan) + "\n", sys.stdout)
         else:
             report = run_and_tell(plan, stop, options)
     if arguments.jsonreport is not None:
@@ -71,26 +71,26 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 def run_and_tell(plan: Plan, stop: Stop, options: Mapping[str, Any]) -> Report:
     """Carry a plan out; print what is read, what was made, and what was not."""
     begun = time.monotonic()
-    print("\n".join(line for line in input_lines(plan) if not line.startswith("left out")), flush=True)
+    say("".join(f"{line}\n" for line in input_lines(plan) if not line.startswith("left out")), sys.stdout)
     folder = os.environ.get("REELARRAY_RUN")  # of the job that this is the driver of
     record = Path(folder, "progress.json") if folder and os.path.isdir(folder) else None
     progress = Progress("blocks" if isinstance(plan, WholePlan) else "recordings", record=record)
 
     def tell(line: str) -> None:
         progress.close()
-        print(line, file=sys.stderr, flush=True)
+        say(f"{line}\n", sys.stderr)
 
     try:
         report = carry_out(plan, stop=stop, progress=progress, tell=tell, **options)
     finally:
         progress.close()
-    for line in result_lines(plan, report):
-        print(line)
-    print(f"time      {time.monotonic() - begun:.1f} s")
-    for line in trouble_lines(report):
-        print(line)
+    for line in (*result_lines(plan, report), f"time      {time.monotonic() - begun:.1f} s", *trouble_lines(report)):
+        say(f"{line}\n", sys.stdout)
     if record is not None:
-        write_report(report, record.with_name("report.json"))
+        try:
+            write_report(report, record.with_name("report.json"))
+        except OSError as error:  # the next job of a chain goes by the exit code: what was made, was made
+            say(f"reel: the report of the run could not be written: {error}\n", sys.stderr)
     return report
 
 
@@ -133,7 +133,7 @@ def trouble_lines(report: Report) -> list[str]:
     if len(failed) > MOST_SHOWN:
         lines.append(f"failed    and {len(failed) - MOST_SHOWN:,} more")
     if report.ending in ("stopped", "gave up"):
-        why = in_options(report.why, OPTIONS)
+        why = "by Ctrl-C" if report.why == "SIGINT" else in_options(report.why, OPTIONS)
         again = "; the same command goes on" if report.ending == "stopped" else ""
         lines.append(f"{report.ending:<9} {why}: {report.left:,} are left{again}")
     elif len(failed):
@@ -154,10 +154,10 @@ def stopping() -> Iterator[Stop]:
     before: dict[int, Any] = {}
 
     def ask(number: int, frame: object) -> None:
+        stop.ask(signal.Signals(number).name)
         if number == signal.SIGINT:
             signal.signal(number, signal.default_int_handler)
-            print("\nreel: stopping, units at work may end; interrupt again to end at once", file=sys.stderr)
-        stop.ask(signal.Signals(number).name)
+            say("\nreel: stopping, units at work may end; interrupt again to end at once\n", sys.stderr)
 
     try:
         for name in ("SIGINT", "SIGTERM", "SIGUSR1"):

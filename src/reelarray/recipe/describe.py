@@ -24,7 +24,7 @@ def input_lines(plan: EachPlan | WholePlan) -> list[str]:
         seconds = sum(row["samples"] / row["rate"] for row in files)
         rates = sorted({row["rate"] for row in files})
         told = ", ".join(f"{rate:,.10g}" for rate in rates[:4]) + (", ..." if len(rates) > 4 else "")
-        lines = [f"input     {len(files):,} recordings, {seconds:,.1f} s at {told} Hz"]
+        lines = [f"input     {len(files):,} recording{'s' * (len(files) != 1)}, {seconds:,.1f} s at {told} Hz"]
         left_out = plan.left_out
     for path, reason in zip(inputs.names(left_out["path"]), left_out["reason"], strict=True):
         if len(lines) > MOST_SHOWN:

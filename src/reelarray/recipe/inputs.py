@@ -127,7 +127,8 @@ def describe(x: xr.DataArray, files: int) -> str:
     seconds = float(own.size / own.row_rate)
     ends = f"{own.text(own.labels(0))} to {own.text(own.labels(own.size - 1))}"
     units = x.attrs["units"] if x.attrs["units"] != "1" else "full scale"
-    return f"{files:,} files, {seconds:,.1f} s at {float(own.row_rate):,.10g} Hz, {own.gaps:,} gaps, {ends}, {units}"
+    found, gaps = f"{files:,} file{'s' * (files != 1)}", f"{own.gaps:,} gap{'s' * (own.gaps != 1)}"
+    return f"{found}, {seconds:,.1f} s at {float(own.row_rate):,.10g} Hz, {gaps}, {ends}, {units}"
 
 
 def names(paths: Iterable[object]) -> list[str]:

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import threading
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -118,26 +118,33 @@ _DENIED = frozenset((errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR))
 
 
 @contextmanager
-def refusals(root: str, inputs: Collection[str] = ()) -> Iterator[None]:
-    """What is refused to whoever writes below `root` becomes `Unwritable`; what is said of inputs does not."""
+def refusals(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """What is refused to the writer of `path`, through a folder `temporary`, becomes `Unwritable`.
+
+    The array is computed meanwhile: what is said of other files, such as those that a step reads, passes, though they
+    may lie beside the output.
+    """
     try:
         yield
     except ReelError:
         raise
     except OSError as error:
-        named = None if error.filename is None else os.fspath(error.filename)
-        inside = (
-            isinstance(named, str)
-            and named not in inputs
-            and os.path.commonpath([_real(named), _real(root)]) == _real(root)
-        )
-        if error.errno in _FULL or (error.errno in _DENIED and inside):
-            raise Unwritable(f"{root} cannot be written: {error}") from error
+        ours = _is_ours(error.filename, Path(os.path.abspath(path)), temporary)
+        full = error.errno in _FULL and (ours or error.filename is None)  # writing to an open file names none
+        if full or (error.errno in _DENIED and ours):
+            raise Unwritable(f"{path.parent} cannot be written: {error}") from error
         raise
 
 
-def _real(path: str) -> str:
-    return os.path.abspath(path)
+def _is_ours(named: Any, path: Path, temporary: Path | None) -> bool:
+    """Whether an error names the output, a folder on the way to it, or a file that is to become it."""
+    if not isinstance(named, str | os.PathLike):
+        return False
+    file = Path(os.path.abspath(named))
+    if temporary is not None and file.is_relative_to(os.path.abspath(temporary)):
+        return True
+    beside = file.parent == path.parent and file.name.startswith(f".{path.name[:200]}.")  # as `atomic.writing` has it
+    return beside or file in (path, *path.parents)
 
 
 def check_picture(spectra: xr.DataArray, path: str, chosen: Any = None) -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 from dask._task_spec import Task
 
 from ..driving import synchronous
+from ..signal.engines import Engine, using
 from . import outputs
 from .inputs import open_recording_of
 from .keywords import Keywords
@@ -34,13 +35,14 @@ class Work:
     folder: str
     output: Keywords
     temporary: Path
+    engine: Engine  # where a step names none: that of the fingerprints, whatever a worker has
 
     def __call__(self, row: Mapping[str, Any], path: str) -> tuple[int, int, float]:
         """Make one output; returns its bytes, their checksum, and the seconds that it took."""
         begun = time.monotonic()
-        with synchronous():
+        with synchronous(), using(self.engine):
             x = apply_steps(open_recording_of(row, self.opening), self.steps, self.folder)
-            with outputs.refusals(str(self.temporary.parent.parent.parent), (str(row["path"]),)):
+            with outputs.refusals(Path(path), self.temporary):
                 size, check = outputs.write_whole(x, Path(path), self.output, self.temporary)
         return size, check, time.monotonic() - begun
 

@@ -112,9 +112,8 @@ class WholePlan:
 
     def _draw(self, spectra: xr.DataArray, path: str, settings: Mapping[str, Any]) -> Failure | None:
         """Draw; what an input has to say against it is a failure, what the folder of the picture has, an error."""
-        inputs = set(map(str, self.deployment.chosen["path"]))
         try:
-            with outputs.refusals(str(Path(path).parent), inputs):
+            with outputs.refusals(Path(path)):
                 save_spectrogram(spectra, path, **settings)
                 self._give_access(path)
         except Unwritable:

@@ -87,8 +87,9 @@ class Crew:
             kind, preset, settings = _asked_for(self.recipe, self.cluster, self.preset, self.settings)
             with start(kind, preset, **settings) as started, started.get_client() as found:
                 asked_for = started.settings
-                what = "workers" if asked_for.kind == "local" else "worker jobs"
+                what = "worker" if asked_for.kind == "local" else "worker job"
                 number = asked_for.processes if asked_for.kind == "local" else asked_for.jobs
+                what += "s" * (number != 1)
                 self.tell(f"cluster   {asked_for.kind}, {number:,} {what}; dashboard {found.dashboard_link}")
                 _prepare(found, self.recipe)
                 yield found, Beat(self, started)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -16,19 +19,23 @@ from ..work import Work
 
 Engine = Literal["scipy", "numba"]
 VARIABLE = "REELARRAY_ENGINE"
+_default: ContextVar[Engine | None] = ContextVar("engine", default=None)  # each thread has its own
 _DETREND = {False: 0, None: 0, "constant": 1, "linear": 2}
 
 
 def choose(engine: str | None) -> Engine:
-    """The engine to use: the given one, else that of the environment, else "numba" where it is installed.
+    """The engine to use: the given one, else that of `using`, of the environment, "numba" where it is installed.
 
     Raises
     ------
     RecordingError : an engine that is none
     MissingPackage : "numba" without numba and rocket-fft
     """
-    wanted = engine or os.environ.get(VARIABLE)
+    default = _default.get()
+    wanted = engine or default or os.environ.get(VARIABLE)
     asked = f"engine={engine!r}" if engine else f"{VARIABLE}={wanted} in the environment"
+    if default and not engine:
+        asked = f"the run, by the engine {default!r} of its driver, on {platform.node()}"
     if not wanted:
         return "numba" if installed() else "scipy"
     if wanted == "numba":
@@ -41,6 +48,21 @@ def choose(engine: str | None) -> Engine:
     if wanted != "scipy":
         raise RecordingError(f"{asked} was given; 'scipy' or 'numba' was expected")
     return "scipy"
+
+
+@contextmanager
+def using(engine: Engine) -> Iterator[None]:
+    """The engine of this thread for the time of a block, where none is given: one process chooses for many.
+
+    >>> with using("scipy"):
+    ...     choose(None), choose("scipy")
+    ('scipy', 'scipy')
+    """
+    token = _default.set(engine)
+    try:
+        yield
+    finally:
+        _default.reset(token)
 
 
 @lru_cache(maxsize=1)
