@@ -85,7 +85,16 @@ class Run:
         """
         (self.folder / folders.CANCELLED).touch()  # a link that starts nevertheless ends at once
         get_queue(self.kind).cancel(reversed(self.links))
-        for kind, jobs in folders.worker_jobs(self.folder).items():  # a driver that was killed has left them
+        self.cancel_workers()
+
+    def cancel_workers(self) -> None:
+        """End worker jobs that a driver has left in the queue because it was killed.
+
+        Raises
+        ------
+        ClusterError : the queue does not answer, or refuses
+        """
+        for kind, jobs in folders.worker_jobs(self.folder).items():
             get_queue(kind).cancel(jobs)
 
 

@@ -265,7 +265,7 @@ def _complete(kind: str, found: Mapping[str, Any]) -> Settings:
     said["log_directory"] = _expanded(fill(logs, where="log_directory"))
     said["run_directory"] = _expanded(said["run_directory"] or os.path.join(state, "runs"))
     for where in ("log_directory", "run_directory"):
-        if kind != "local" and (found_there := re.search(r'["\\\n]', said[where])):
+        if kind != "local" and (found_there := re.search(r'["\\]', said[where])):
             raise SettingError(
                 f"{where}={said[where]!r} has {found_there[0]!r} in it, which no queue takes in the name of a log; "
                 "name a folder without it"

@@ -92,6 +92,8 @@ def cancel_run(arguments: argparse.Namespace) -> int:
     run = open_run(arguments.which)
     status = run.status()
     if status.over and status.state != "unknown":
+        if status.state in ("killed", "cancelled"):
+            run.cancel_workers()
         print(f"{run.name} has ended already: {status.state}")
         return OK
     run.cancel()

