@@ -22,7 +22,10 @@ def entry() -> NoReturn:
                 stream.flush()
         except (OSError, ValueError):  # else the interpreter says so, and ends with a code of its own
             silence(stream)
-    if any(thread.name.startswith(UNITS) for thread in threading.enumerate()):
+    units = [thread for thread in threading.enumerate() if thread.name.startswith(UNITS)]
+    for thread in units:  # those without work end at once
+        thread.join(0.5 / len(units))
+    if any(thread.is_alive() for thread in units):
         os._exit(code)  # the interpreter would wait for them
     sys.exit(code)
 
