@@ -105,8 +105,10 @@ def result_lines(plan: Plan, report: Report) -> list[str]:
     else:
         lines.append(f"output    {path}: {_store(plan.path)}")
     if report.skipped:
-        again = f" (earlier runs: {report.resumes:,})" if report.resumes > 1 else ""
-        lines.append(f"resumed   {report.skipped:,} {what} were there, {report.done:,} were made{again}")
+        lines.append(f"resumed   {report.skipped:,} {what} were there, {report.done:,} were made")
+        for driver in report.drivers[-MOST_SHOWN:]:
+            job = f"job {driver['job']}, " if driver["job"] else ""
+            lines.append(f"earlier   {driver['began']}: {job}process {driver['pid']} on {driver['host']}")
     if plan.recipe.picture and report.ending in ("complete", "failures"):
         lines.append(f"picture   {plan.recipe.picture['path']}")
     return lines

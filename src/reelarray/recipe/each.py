@@ -131,7 +131,7 @@ class EachPlan:
             self.folder.mkdir(parents=True, exist_ok=True)
             journal = Journal.hold(self.folder, Path(self.root), wait=Wait(wait, lambda: stop.look(math.nan)))
         try:
-            resumes, header = journal.drivers, read_header(self.folder)
+            header = read_header(self.folder)
             if not overwrite:
                 self._check_parameters(header, journal.records)
             in_place, failed = self._state(journal.records)
@@ -156,7 +156,7 @@ class EachPlan:
             finally:
                 with refusals(self.folder):
                     journal.sync()
-            return run.report(self.path, ending, why, resumes, self.left_out)
+            return run.report(self.path, ending, why, self.left_out)
         finally:
             journal.close()
 

@@ -11,7 +11,7 @@ import pandas as pd
 from ..driving import Done, Failure
 from ..sinks.files import refusals
 from ..sinks.journal import Journal
-from .report import Report, recording_table, unit_table
+from .report import Report, drivers_of, recording_table, unit_table
 from .units import Unit
 
 SYNC_EVERY = 5.0  # s of lines that may be lost to a power failure: their units would be made again
@@ -80,7 +80,7 @@ class Notes:
         if self.progress is not None:
             self.progress(len(self.in_place) + len(self.made), len(self.units), len(self.failures))
 
-    def report(self, output: str, ending: str, why: str, resumes: int, left_out: pd.DataFrame) -> Report:
+    def report(self, output: str, ending: str, why: str, left_out: pd.DataFrame) -> Report:
         """What became of it."""
         units, recordings = [], []
         for name, unit in self.units.items():
@@ -101,7 +101,7 @@ class Notes:
             left=left,
             recordings=recording_table(recordings),
             units=table,
-            resumes=resumes,
+            drivers=drivers_of(self.journal.drivers),
             why=why,
         )
 

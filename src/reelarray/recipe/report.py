@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pandas as pd
@@ -38,7 +39,7 @@ class Report:
     recordings : path, state ("done", "skipped", "failed", "left out", "left"), error, of each input file
     units : unit, state, error, message, seconds, attempts, of each that failed or, where outputs are made one a
         recording, of all that were to be made
-    resumes : how many drivers had worked on the output before
+    drivers : the processes that had worked on the output before: host, pid, job (of a queue), began (UTC)
     why : of a run that was stopped, or gave up
     plan : lines that say what was, or would be, done
 
@@ -52,9 +53,14 @@ class Report:
     left: int = 0
     recordings: pd.DataFrame = field(default_factory=_no_recordings, repr=False)
     units: pd.DataFrame = field(default_factory=_no_units, repr=False)
-    resumes: int = 0
+    drivers: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     why: str = ""
     plan: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def resumes(self) -> int:
+        """How many drivers had worked on the output before."""
+        return len(self.drivers)
 
     @property
     def total(self) -> int:
@@ -81,6 +87,7 @@ class Report:
             "ending": self.ending,
             "exit_code": self.exit_code,
             **{name: getattr(self, name) for name in ("done", "skipped", "failed", "left", "resumes", "why")},
+            "drivers": [dict(driver) for driver in self.drivers],
             "recordings": _rows(self.recordings),
             "units": _rows(self.units),
         }
@@ -123,3 +130,16 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
         {str(k): None if isinstance(v, float) and v != v else v for k, v in row.items()}
         for row in table.astype(object).to_dict("records")
     ]
+
+
+def drivers_of(records: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Drivers by what a journal notes of them."""
+    return tuple(
+        {
+            "host": record.get("host"),
+            "pid": record.get("pid"),
+            "job": record.get("job"),
+            "began": datetime.fromtimestamp(record["began"], UTC).isoformat(timespec="seconds"),
+        }
+        for record in records
+    )

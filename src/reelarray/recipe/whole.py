@@ -23,7 +23,7 @@ from . import naming, outputs
 from .inputs import Deployment
 from .paths import absolute
 from .recipe import Recipe
-from .report import Report, recording_table, unit_table
+from .report import Report, drivers_of, recording_table, unit_table
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class WholePlan:
             left=written.left,
             recordings=self.recordings(records, written),
             units=unit_table(units),
-            resumes=written.drivers,
+            drivers=drivers_of(written.drivers),
             why=why,
         )
 

@@ -68,9 +68,9 @@ class Journal:
             raise
 
     @property
-    def drivers(self) -> int:
-        """How many drivers worked on the output before this one."""
-        return sum("driver" in record for record in self.records)
+    def drivers(self) -> tuple[Record, ...]:
+        """The drivers that worked on the output before this one: host, pid, job, and when each began."""
+        return tuple(record for record in self.records if "driver" in record)
 
     def begin(self, header: Mapping[str, Any]) -> None:
         """Say what the output is, in place of what was said before."""

@@ -36,7 +36,8 @@ class Written:
     """What `write_zarr` did: `total` blocks, of which `skipped` were there and `done` were written, `bytes` in all.
 
     `failures` are the units that failed now, `failed_before` those that did earlier and were not tried again: records
-    of the journal, with the rows, the error and its traceback. `drivers` is how many worked on the store before.
+    of the journal, with the rows, the error and its traceback. `drivers` are the processes that worked on the
+    store before: host, pid, job, and when each began.
     """
 
     path: Path
@@ -46,7 +47,7 @@ class Written:
     bytes: int
     failures: tuple[Record, ...] = ()
     failed_before: tuple[Record, ...] = ()
-    drivers: int = 0
+    drivers: tuple[Record, ...] = ()
 
     @property
     def left(self) -> int:
@@ -206,7 +207,7 @@ class Output:
         left = {index: tuple(laid.unit(self.region(index))) for index in missing} if failed and not retry_failed else {}
         again = [index for index in missing if left.get(index) not in failed]
         before = tuple(failed[unit] for unit in left.values() if unit in failed)
-        drivers = sum("driver" in record for record in records)
+        drivers = tuple(record for record in records if "driver" in record)
         return Written(self.path, self.total, skipped, 0, 0, (), before, drivers), again
 
     def _laid(self) -> Layout:
