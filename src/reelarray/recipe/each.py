@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..driving import Policy, Stop, Workers, drive, in_use
+from ..driving import drive
 from ..errors import ClusterError, GaveUp, RecipeError, RecordingError
 from ..recordings import nanoseconds
 from ..signal.engines import choose
@@ -27,6 +27,7 @@ from .noting import Notes
 from .paths import absolute
 from .recipe import Recipe
 from .report import ASKED, Report
+from .terms import Terms
 from .units import Recordings, Unit, Work, digest, facts
 
 
@@ -114,42 +115,34 @@ class EachPlan:
                     found.add(record["done"])
         return found
 
-    def run(
-        self,
-        *,
-        policy: Policy,
-        stop: Stop,
-        workers: Workers = in_use,
-        retry_failed: bool = False,
-        verify: bool = False,
-        overwrite: bool = False,
-        wait: float = 0.0,
-        progress: Callable[[int, int, int], None] | None = None,
-    ) -> Report:
-        """Make what is missing; the arguments are those of `run_recipe`."""
+    def run(self, terms: Terms) -> Report:
+        """Make what is missing."""
+        stop = terms.stop
         with refusals(Path(self.root)):
             self.folder.mkdir(parents=True, exist_ok=True)
-            journal = Journal.hold(self.folder, Path(self.root), wait=Wait(wait, lambda: stop.look(math.nan)))
+            wait = Wait(terms.wait, lambda: stop.look(math.nan))
+            journal = Journal.hold(self.folder, Path(self.root), wait=wait)
         try:
             header = read_header(self.folder)
-            if not overwrite:
+            if not terms.overwrite:
                 self._check_parameters(header, journal.records)
             in_place, failed = self._state(journal.records)
-            if verify:
+            if terms.verify:
                 in_place &= self._sound(journal.records)
-            if overwrite and any(step.is_own for step in self.recipe.steps):  # whose code may have changed
+            if terms.overwrite and any(step.is_own for step in self.recipe.steps):  # whose code may have changed
                 in_place, failed = set(), {}
-            todo = [u for u in self.units if u not in in_place and (retry_failed or u not in failed)]
-            self._check_free(todo, journal.records, overwrite)
+            todo = [u for u in self.units if u not in in_place and (terms.retry_failed or u not in failed)]
+            self._check_free(todo, journal.records, terms.overwrite)
             if header.get("parameters") != self.parameters:
                 with refusals(Path(self.root)):
                     journal.begin({"parameters": self.parameters})
             again = set(todo)
-            run = Notes(self.units, journal, in_place, {u: f for u, f in failed.items() if u not in again}, progress)
+            kept = {unit: failure for unit, failure in failed.items() if unit not in again}
+            run = Notes(self.units, journal, in_place, kept, terms.progress)
             why, ending = "", ""
             try:
                 run.plan(todo)
-                whole = self._make(todo, run, journal, workers, policy=policy, stop=stop)
+                whole = self._make(todo, run, journal, terms)
                 ending, why = ("", "") if whole else ("stopped", stop.asked or "")
             except (GaveUp, ClusterError) as error:
                 ending, why = "gave up", str(error)
@@ -160,7 +153,7 @@ class EachPlan:
         finally:
             journal.close()
 
-    def _make(self, todo: Sequence[str], run: Notes, journal: Journal, workers: Workers, **how: Any) -> bool:
+    def _make(self, todo: Sequence[str], run: Notes, journal: Journal, terms: Terms) -> bool:
         """Make what is to be made; False when stopped before the end."""
         with journal.scratch() as temporary:
             if not todo:
@@ -168,13 +161,14 @@ class EachPlan:
             deployment, recipe = self.deployment, self.recipe
             work = Work(deployment.opening, recipe.steps, recipe.folder, recipe.output, temporary, choose(None))
             units = Recordings(self.units, work, self.root)
-            with workers() as (client, watch):
+            with terms.workers() as (client, watch):
 
                 def look() -> None:
                     journal.lease.check()
                     watch()
 
-                return drive(units, todo, done=run.done, failed=run.failed, client=client, beat=look, **how)
+                how: dict[str, Any] = {"policy": terms.policy, "stop": terms.stop, "client": client, "beat": look}
+                return drive(units, todo, done=run.done, failed=run.failed, **how)
 
     def _check_free(self, todo: Sequence[str], records: Sequence[Record], overwrite: bool) -> None:
         """Raise `OutputExists` for a file that is in the way of an output and that no run of this recipe made."""

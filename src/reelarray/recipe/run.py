@@ -18,6 +18,7 @@ from . import describe, inputs
 from .each import EachPlan, made_before
 from .recipe import Recipe, load_recipe
 from .report import Report, recording_table
+from .terms import Terms
 from .whole import WholePlan
 from .workers import Crew, check_workers
 
@@ -171,16 +172,7 @@ def carry_out(
             "run on workers: --cluster local, or cluster='local'"
         )
     with umask(plan.recipe.output.get("umask")), suppress(StoppedWaiting):
-        return plan.run(
-            policy=policy,
-            stop=stop,
-            workers=crew,
-            retry_failed=retry_failed,
-            verify=verify,
-            overwrite=overwrite,
-            wait=wait,
-            progress=progress,
-        )
+        return plan.run(Terms(policy, stop, crew, retry_failed, verify, overwrite, wait, progress))
     counts = look(plan, overwrite=True)
     return replace(counts, ending="stopped", why=f"{stop.asked}, while another process wrote the output", plan=())
 

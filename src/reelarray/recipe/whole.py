@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..driving import Failure, Policy, Stop, Workers, in_use
+from ..driving import Failure
 from ..errors import ClusterError, FormatError, GaveUp, Unwritable
 from ..plot import save_spectrogram
 from ..recordings import clock
@@ -24,6 +24,7 @@ from .inputs import Deployment
 from .paths import absolute
 from .recipe import Recipe
 from .report import Report, drivers_of, recording_table, unit_table
+from .terms import Terms
 
 
 @dataclass(frozen=True)
@@ -63,47 +64,36 @@ class WholePlan:
         """What is in place."""
         return None if self.store is None else self.store.look()
 
-    def run(
-        self,
-        *,
-        policy: Policy,
-        stop: Stop,
-        workers: Workers = in_use,
-        retry_failed: bool = False,
-        verify: bool = False,
-        overwrite: bool = False,
-        wait: float = 0.0,
-        progress: Callable[[int, int, int], None] | None = None,
-    ) -> Report:
-        """Make what is missing, then the picture; the arguments are those of `run_recipe`."""
+    def run(self, terms: Terms) -> Report:
+        """Make what is missing, then the picture."""
         if self.store is None:
-            with workers():
+            with terms.workers():
                 failure = self._draw(self.result, self.path, outputs.options(self.recipe.output))
             return self._report(_of_picture(Path(self.path), failure), "failures" if failure else "complete", "")
 
         def told(state: Written) -> None:
-            if progress is not None:
+            if terms.progress is not None:
                 failed = len(state.failures) + len(state.failed_before)
-                progress(state.skipped + state.done, state.total, failed)
+                terms.progress(state.skipped + state.done, state.total, failed)
 
         gave_up = ""
         try:
             written = self.store.write(
-                policy,
-                overwrite=overwrite,
-                anew=overwrite and any(step.is_own for step in self.recipe.steps),  # whose code may have changed
-                retry_failed=retry_failed,
-                verify=verify,
-                wait=wait,
-                stop=stop,
-                workers=workers,
+                terms.policy,
+                overwrite=terms.overwrite,
+                anew=terms.overwrite and any(step.is_own for step in self.recipe.steps),  # whose code may have changed
+                retry_failed=terms.retry_failed,
+                verify=terms.verify,
+                wait=terms.wait,
+                stop=terms.stop,
+                workers=terms.workers,
                 beat=told,
             )
         except (GaveUp, ClusterError) as error:
             gave_up, written = str(error), self.store.look()
         self._give_access(self.path)
         if gave_up or written.left:
-            return self._report(written, "gave up" if gave_up else "stopped", gave_up or stop.asked or "")
+            return self._report(written, "gave up" if gave_up else "stopped", gave_up or terms.stop.asked or "")
         failure = None
         if self.recipe.picture and not _failures(written):  # what failed would look like a gap
             settings = {name: value for name, value in self.recipe.picture.plain().items() if name != "path"}

@@ -17,10 +17,11 @@ import pytest
 from waves import RATE, files_below, record
 
 import reelarray as ra
-from reelarray.driving import Policy, Stop
+from reelarray.driving import Stop
 from reelarray.recipe import Recipe, run_recipe
 from reelarray.recipe.outputs import refusals
 from reelarray.recipe.run import plan_of
+from reelarray.recipe.terms import Terms
 from reelarray.sinks.journal import Journal, OutputExists, OutputHeld
 
 STEP = {"use": "power_spectrum", "every": "1s", "nfft": 256}
@@ -369,7 +370,7 @@ def test_workers_compute_with_the_engine_of_the_driver(folder, tmp_path, monkeyp
         return True
 
     monkeypatch.setattr("reelarray.recipe.each.drive", send)
-    plan.run(policy=Policy(), stop=Stop())
+    plan.run(Terms())
     (unit,) = (unit for unit in plan.units.values() if "000000" in unit.name)
 
     def engine_of(work):
