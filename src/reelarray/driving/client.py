@@ -154,7 +154,10 @@ class Flight:
                 if waiting.done():
                     raise
             self.beat()
-            if time.monotonic() > until or (self.stop.look(self._seconds) and self.stop.time_left() <= 0):
+            if self.stop.look(self._seconds) and self.stop.time_left() <= 0:
+                waiting.cancel()
+                return []
+            if time.monotonic() > until:
                 waiting.cancel()
                 self._restart(sorted({a for held in self._ask(self.client.who_has, good).values() for a in held}))
                 return []
