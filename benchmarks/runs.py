@@ -111,6 +111,8 @@ def finished_store(folder: Path, units: int) -> Callable[[], int]:
 
     import reelarray as ra
     from reelarray.driving import Policy, Stop
+    from reelarray.sinks.journal import read_header
+    from reelarray.sinks.store import mark_of
     from reelarray.sinks.zarr import output_of
 
     samples = da.zeros(units * 64, chunks=64, dtype=np.float32)
@@ -119,7 +121,7 @@ def finished_store(folder: Path, units: int) -> Callable[[], int]:
         stop = Stop(environ={})
         stop.ask("nothing is to be computed")
         output.write(Policy(), stop=stop)
-        mark = str(json.loads((output.path / ".reelarray" / "output.json").read_text())["fingerprint"])[:16]
+        mark = mark_of(read_header(output.path / ".reelarray"))
         laid = output._laid()
         done = ({"done": list(laid.unit(output.region((k,)))), "of": mark} for k in range(units))
         lines = (line | {"bytes": 256, "crc": 0, "t": 0.0} for line in done)

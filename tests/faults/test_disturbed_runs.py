@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 import pytest
-from deployments import COUNT, EACH, FILES, RATE, SECONDS, WHOLE, Deployment, arrays, end, poison, wait_for, write
+from disturbable import COUNT, EACH, FILES, RATE, SECONDS, WHOLE, Deployment, arrays, end, poison, wait_for, write
 
 WINDOW = 16  # units in flight at most, on a cluster of two
 
