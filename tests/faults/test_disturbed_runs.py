@@ -53,6 +53,7 @@ def test_a_driver_killed_at_any_moment(recordings, tmp_path, seed, output, worke
     noted = len(deployment.records("done"))
     code, printed = deployment.run(*workers)
     assert code == 0, printed
+    assert ("dashboard http://" in printed) == bool(workers)
     assert f"{noted} blocks were there" in printed or f"{noted} outputs were there" in printed
     again = sum(n - 1 for n in deployment.called().values())
     assert again <= 2 * WINDOW  # a recording is up to two blocks

@@ -24,7 +24,6 @@ def drive(
     policy: Policy,
     stop: Stop | None = None,
     client: Any = None,
-    get: Any = None,
     beat: Callable[[], None] = lambda: None,
 ) -> bool:
     """Run units, a bounded number at a time, with the scheduler in use.
@@ -40,7 +39,7 @@ def drive(
     failed : called with each unit that failed for good
     policy : what counts as that
     stop : asked before each unit; after a stop units in flight have some time, and are then cancelled
-    client, get : a `distributed.Client` or the `get` of a Dask scheduler; unless given, those in use
+    client : a `distributed.Client`; unless given, the scheduler in use
     beat : for progress, a look at the outside; what it raises ends the run
 
     Returns
@@ -55,7 +54,8 @@ def drive(
     """
     judge = Judge(policy, done, failed)
     stop = Stop(environ={}) if stop is None else stop
-    if client is None and get is None:
+    get = threaded_get
+    if client is None:
         get = get_scheduler() or threaded_get
         client = _client_of(get)
     if client is not None:

@@ -135,8 +135,14 @@ class Journal:
             number = 1 + max((int(p.name[:6]) for p in folder.glob("[0-9]" * 6 + "-*.jsonl")), default=0)
             path = folder / f"{number:06}-{self.lease.token}.jsonl"
             self._file = open(path, "xb", buffering=0)  # noqa: SIM115
-            who = {k: v for k, v in self.lease._known.items() if k in ("host", "pid", "job")}
-            first = _line({"driver": self.lease.token, **who, "version": __version__, "began": round(time.time(), 3)})
+            first = _line(
+                {
+                    "driver": self.lease.token,
+                    **self.lease.holder,
+                    "version": __version__,
+                    "began": round(time.time(), 3),
+                }
+            )
             self._file.write(first)
             self._end = len(first)
             sync_folder(folder)

@@ -68,6 +68,11 @@ class Lease:
         """A random name of this tenure."""
         return str(self._known["token"])
 
+    @property
+    def holder(self) -> dict[str, Any]:
+        """The process that holds it: host, pid, and job of a queue."""
+        return {name: self._known[name] for name in ("host", "pid", "job")}
+
     @classmethod
     def acquire(cls, path: Path, what: Path, *, wait: Wait = AT_ONCE) -> Lease:
         """Take the lease at a path for writing `what`.
