@@ -1,4 +1,4 @@
-"""Files end to end: which samples of each count, and which files follow each other without a gap."""
+"""Files end to end: which samples of each count, and which follow each other without a gap."""
 
 from __future__ import annotations
 
@@ -23,11 +23,17 @@ NAT = np.iinfo(np.int64).min
 
 @dataclass(frozen=True, eq=False)
 class Files:
-    """Files in order of start: ns, frames, and what joins them."""
+    """Files in order of start, or the parts of files in which time jumps: ns, frames, and what joins them.
+
+    Each is `frames` frames of row `row`, from frame `skip`; one that is `apart` comes after a jump and joins nothing.
+    """
 
     path: np.ndarray
+    row: np.ndarray
+    skip: np.ndarray
     start: np.ndarray
     frames: np.ndarray
+    apart: np.ndarray
     rate: Fraction
     tolerance: Tolerance
     absolute: bool
@@ -39,7 +45,14 @@ class Files:
         start = start if absolute else np.zeros(len(start), np.int64)
         rate = Fraction(str(rows["exact_rate"].iloc[0]))
         within = Tolerance.of(tolerance, start, [rate])
-        return cls(rows["path"].to_numpy(object), start, rows["samples"].to_numpy(np.int64), rate, within, absolute)
+        if (np.diff(start) < 0).any():
+            raise ClockError("the files of this catalog are not in order of time: catalog.sort_values('start')")
+        row, skip, since, frames = _parts(rows["samples"].to_numpy(np.int64), rows["breaks"])
+        start = start[row] + since
+        order = np.argsort(start, kind="stable")  # a file may have recorded in a pause of another
+        row, skip, start, frames = row[order], skip[order], start[order], frames[order]
+        path = rows["path"].to_numpy(object)[row]
+        return cls(path, row, skip, start, frames, skip > 0, rate, within, absolute)
 
     def duration(self, frames: np.ndarray) -> np.ndarray:
         """Frames -> ns at the nominal rate, rounded."""
@@ -52,8 +65,25 @@ class Files:
         return self.tolerance.overlap(self.duration(frames))
 
 
+def _parts(samples: np.ndarray, breaks: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Row, first frame, ns since the first of the file, and frames of each part: a part is what lies between breaks."""
+    cuts = breaks.to_numpy(object)
+    count = np.fromiter((1 + len(each) for each in cuts), np.int64, len(cuts))
+    row = np.repeat(np.arange(len(samples)), count)
+    skip, since = np.zeros(len(row), np.int64), np.zeros(len(row), np.int64)
+    first = np.cumsum(count) - count
+    for k in np.flatnonzero(count > 1).tolist():
+        at = slice(first[k] + 1, first[k] + count[k])
+        skip[at], since[at] = np.array(cuts[k], np.int64).T
+    stop = np.append(skip[1:], 0)
+    stop[first + count - 1] = samples
+    return row, skip, since, stop - skip
+
+
 @dataclass(frozen=True, eq=False)
 class Pieces:
+    """`count` frames of file `row`, from frame `skip`, that start at `start` ns; joined to the piece before or not."""
+
     row: np.ndarray
     skip: np.ndarray
     count: np.ndarray
@@ -63,8 +93,6 @@ class Pieces:
 
 def join_files(files: Files, overlap: str) -> Pieces:
     """What is used of each file, and which ones are joined to the one before."""
-    if (np.diff(files.start) < 0).any():
-        raise ClockError("the files of this catalog are not in order of time: catalog.sort_values('start')")
     row, skip, count = np.arange(len(files.start)), np.zeros(len(files.start), np.int64), files.frames.copy()
     start = files.start.copy()
     apart = start[1:] - (start[:-1] + files.duration(count[:-1]))
@@ -76,8 +104,8 @@ def join_files(files: Files, overlap: str) -> Pieces:
         apart = start[1:] - (start[:-1] + files.duration(count[:-1]))
     lasts = files.duration(count)
     near = (apart >= -files.tolerance.ns) & (apart <= files.tolerance.gap(lasts[:-1], lasts[1:]))
-    joined = np.append(False, near)[: len(row)]
-    return Pieces(row, skip, count, start, joined)
+    joined = np.append(False, near)[: len(row)] & ~(files.apart[row] & (skip == 0))
+    return Pieces(files.row[row], files.skip[row] + skip, count, start, joined)
 
 
 def _overlap_text(files: Files, apart: np.ndarray, over: np.ndarray) -> str:

@@ -21,7 +21,8 @@ from .errors import CalibrationError, ClockError, RecordingError
 from .formats import check_keywords, get_format
 from .joining import Files, Overlap, join_files
 from .recordings import label, nanoseconds
-from .table import Kind, SourceTable, auto_chunk, value_dtype
+from .source import STATED
+from .table import Kind, SourceTable, auto_chunk, value_dtype, value_shape
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def open_recordings(
     chunks: int | Literal["auto"] = "auto",
     **finding: Any,
 ) -> xr.DataArray:
-    """Files as one lazy recording with its gaps: (time[, channel]) [1, or Pa where calibrated].
+    """Files as one lazy recording with its gaps: (time[, channel]) [1, or V or Pa where calibrated].
 
     No sample is read. Files that follow each other within `tolerance` are joined: windows span their borders, and
     labels run linearly from the start of one to the start of the next. A gap takes no samples, only a jump in the clock
@@ -84,7 +85,8 @@ def open_recordings(
     calibrated : False gives the counts as stored, in their own integer type
     sensitivity, gain_db, peak_voltage, end_to_end : calibration to pascal, as in `ra.calibrate`
     position : (lat, lon), ((lat1, lat2), (lon1, lon2)) or a csv with lat and lon: goes into the attributes
-    dtype : of the samples: float32 (float64 for more than 24 bits) unless given
+    dtype : of the samples: float32 (float64 for more than 24 bits) unless given; complex64 for pairs I, Q, whose
+        `calibrated=False` counts have a last dimension `iq`
     chunks : samples a chunk; does not change any result
     finding : keywords of `ra.scan`, where `paths` is not a catalog: timestamp, offsets, timezone, recorder, start, ...
 
@@ -140,7 +142,7 @@ def open_recordings(
         pieces.count,
         files.rate,
         joined=pieces.joined,
-        source=files.path[pieces.row],
+        source=chosen["path"].to_numpy(object)[pieces.row],
         absolute=files.absolute,
     )
     attrs = _attrs(chosen, len(left_out))
@@ -167,24 +169,39 @@ def open_recordings(
         )
     if (low, high) != (0, clock.size):
         clock, table = clock.slice(low, high), table.select(low, high)
-    return _array(table, clock, chunks, attrs, str(chosen["format"].iloc[0]), channel)
+    stated = {"instrument": attrs.pop("instrument", None), "center_frequency": _center(chosen)}
+    scalars = {name: value for name, value in stated.items() if value is not None}
+    return _array(table, clock, chunks, attrs, str(chosen["format"].iloc[0]), channel, scalars)
+
+
+def _center(rows: pd.DataFrame) -> xr.Variable | None:
+    """What 0 Hz of complex samples stands for, on which all files agree."""
+    center = float(rows["center_frequency"].iloc[0])
+    attrs = {"units": "Hz", "long_name": "centre frequency"}
+    return None if np.isnan(center) else xr.Variable((), center, attrs)
 
 
 def _array(
-    table: SourceTable, clock: SampleClock, chunks: Any, attrs: dict[str, Any], format: str, channel: Any
+    table: SourceTable,
+    clock: SampleClock,
+    chunks: Any,
+    attrs: dict[str, Any],
+    format: str,
+    channel: Any,
+    scalars: dict[str, Any],
 ) -> xr.DataArray:
     if chunks == "auto":
         chunks = auto_chunk(clock.size, int(np.prod(table.shape, dtype=np.int64)), float(clock.size / clock.rate))
     if isinstance(chunks, bool) or not isinstance(chunks, int | np.integer) or chunks < 1:
         raise RecordingError(f"chunks={chunks!r} was given; 'auto' or a number of samples was expected")
-    dims = get_format(format).dims[: len(table.shape)]
-    coords: dict[str, Any] = {}
+    dims = get_format(format).dims[: len(table.shape) - table.pairs] + ("iq",) * table.pairs
+    coords: dict[str, Any] = {"iq": ["I", "Q"]} if table.pairs else {}
     if "channel" in dims:
         coords["channel"] = np.arange(table.shape[0]) if channel is None else np.asarray(channel)
     elif channel is not None:
         coords["channel"] = int(channel)
     data = graph.read_array(table, int(chunks))
-    return label(data, clock, dims=dims, coords=coords, attrs=attrs, name="samples")
+    return label(data, clock, dims=dims, coords={**coords, **scalars}, attrs=attrs, name="samples")
 
 
 def _bound(time: Any, clock: SampleClock) -> int:
@@ -203,14 +220,19 @@ def _bound(time: Any, clock: SampleClock) -> int:
 
 def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:
     facts = (rows[name].to_numpy(object) for name in Kind._fields)
+    iq = bool(rows["iq"].iloc[0])
     if dtype is None:
         types = set(rows[["dtype", "subtype"]].drop_duplicates().itertuples(index=False, name=None))
-        dtype = value_dtype(types, calibrated=calibrated)
+        dtype = value_dtype(types, calibrated=calibrated, iq=iq)
     elif not calibrated:
         raise RecordingError(f"dtype={dtype!r} with calibrated=False: counts keep the type they are stored in")
     elif np.dtype(dtype).kind not in "fc":
         raise RecordingError(
             f"dtype={dtype!r} was given; float32 or float64 was expected (calibrated=False for counts)"
+        )
+    elif iq and np.dtype(dtype).kind != "c":
+        raise RecordingError(
+            f"dtype={dtype!r} was given; the files hold pairs I, Q, so that 'complex64' or 'complex128' was expected"
         )
     return SourceTable.of_files(
         rows["path"].to_numpy(object),
@@ -218,7 +240,7 @@ def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:
         rows["samples"],
         rows["bytes"],
         rows["modified"],
-        shape=tuple(rows["shape"].iloc[0][1:]),
+        shape=value_shape(rows["shape"].iloc[0][1:], iq and calibrated),
         dtype=str(np.dtype(dtype)),
         calibrated=calibrated,
     )
@@ -232,6 +254,10 @@ def _attrs(rows: pd.DataFrame, left_out: int) -> dict[str, Any]:
     for name in ("format", "subtype"):
         if rows[name].nunique() == 1:
             attrs[name] = str(rows[name].iloc[0])
-    if len(rows) == 1 and rows["metadata"].iloc[0]:
-        attrs["metadata"] = rows["metadata"].iloc[0]
+    said = rows["metadata"].iloc[0] or {}
+    for name in STATED:
+        if name in said and (len(rows) == 1 or all((each or {}).get(name) == said[name] for each in rows["metadata"])):
+            attrs[name] = said[name]
+    if len(rows) == 1 and (rest := {name: value for name, value in said.items() if name not in STATED}):
+        attrs["metadata"] = rest
     return attrs

@@ -10,14 +10,21 @@ from typing import Any, Protocol
 import numpy as np
 
 Layout = tuple[str | int | float | bool | None, ...]
+# Names under which formats put these into `metadata`: Hz, Hz, Hz, dB, dBm, text, text as "+02:00", and lists of
+# what was marked, and of what each run of samples without a gap says of itself.
+STATED = (
+    "bandwidth", "span", "rbw", "rf_attenuation", "reference_level", "instrument", "utc_offset", "annotations",
+    "segments",
+)  # fmt: skip
 
 
 class Source(Protocol):
     """Reads samples of one file. A frozen, picklable value: it opens the file inside `read` and holds no handle.
 
-    `shape` is (frames,) for mono, (frames, channels), or (frames, y, x); `dtype` is what `read` returns, in native byte
-    order. `read(start, stop)` gives exactly the frames [start, stop), 0 <= start <= stop <= frames, or raises
-    `TruncatedFile` where the file has become shorter and `FormatError` where it has changed in another way.
+    `shape` is (frames,) for mono, (frames, channels), or (frames, y, x), with a last axis of 2 for pairs of integers
+    I, Q; `dtype` is what `read` returns, in native byte order. `read(start, stop)` gives exactly the frames
+    [start, stop), 0 <= start <= stop <= frames, or raises `TruncatedFile` where the file has become shorter and
+    `FormatError` where it has changed in another way.
     """
 
     @property
@@ -37,7 +44,12 @@ class Header:
     plain values, equal for files of the same make (a deployment of 100,000 files has a handful of them). Physical
     value = count * `scale` + `offset`, in `units`. `start_ns` is the UTC time of the first sample where the header
     knows it. `flags` names what is odd ("truncated", "zero_tail", ...); `metadata` is everything else that was found,
-    JSON values.
+    JSON values; of that, `STATED` become attributes of the recording.
+
+    With `iq` counts come as pairs I, Q: `shape` is (frames[, channels], 2), `dtype` the type of one component, and
+    calibrated samples are complex, (frames[, channels]). `center_frequency` [Hz] is what 0 Hz of complex samples stands
+    for. `breaks` says where time jumps inside the file: frame number `frame` comes `ns` after the first one, for each
+    (frame, ns), in order; times between are those of the rate.
     """
 
     path: str
@@ -56,6 +68,14 @@ class Header:
     start_ns: int | None = None
     flags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    iq: bool = False
+    center_frequency: float | None = None
+    breaks: tuple[tuple[int, int], ...] = ()
+
+
+def cannot_tell(path: str) -> bool | None:
+    """For formats without a declared size: nobody knows whether there is more to come."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,10 @@ class Format:
     recognises : first 512 bytes of a file -> is it mine?
     probe : path (local or URL), format's own options -> Header; raises `FormatError` naming the file
     source : path, frames, layout, size in bytes, modified_ns -> Source; opens nothing
-    dims : names of the dimensions after `time`
+    dims : names of the dimensions after `time`; pairs I, Q have one more, `iq`
+    complete : path -> is the file finished, by what its own header declares? None where the format cannot tell. Reads
+        the header only; a file that is shorter than its header is not finished; raises `FormatError` for another one
+    listed : the suffixes that a search of folders takes by itself; None takes all, and () is for those that say little
     """
 
     name: str
@@ -78,3 +101,5 @@ class Format:
     probe: Callable[..., Header]
     source: Callable[[str, int, Layout, int, int], Source]
     dims: tuple[str, ...] = ("channel",)
+    complete: Callable[[str], bool | None] = cannot_tell
+    listed: tuple[str, ...] | None = None

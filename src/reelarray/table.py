@@ -22,6 +22,7 @@ class Kind(NamedTuple):
     scale: float
     offset: float
     layout: Layout
+    iq: bool = False
 
 
 GAP = -1  # the kind of a row that no file holds: constant fill
@@ -33,7 +34,8 @@ class SourceTable:
 
     Row k gives the frames [start[k], start[k] + first[k + 1] - first[k]) of file `path[k]` to the samples
     [first[k], first[k + 1]) of the whole. Values are counts * scale + offset, then times each of `gains` in turn, each
-    step rounded to `dtype`; or the counts themselves, with `calibrated=False`.
+    step rounded to `dtype`; or the counts themselves, with `calibrated=False`. Pairs I, Q make complex values; as
+    counts they keep an axis of 2, the last.
 
     `shape` is that of one sample, after `channels` (an int drops the axis, a tuple keeps it) has picked from a file's.
     """
@@ -91,14 +93,17 @@ class SourceTable:
         shapes = {h.shape[1:] for h in headers}
         if len(shapes) != 1:
             raise RecordingError(f"frames of shapes {sorted(shapes)} cannot be one array: choose files of one shape")
-        own = value_dtype({(h.dtype, h.subtype) for h in headers}, calibrated=calibrated)
+        iq = {h.iq for h in headers}
+        if len(iq) != 1:
+            raise RecordingError("pairs I, Q and plain samples cannot be one array: choose files of one kind")
+        own = value_dtype({(h.dtype, h.subtype) for h in headers}, calibrated=calibrated, iq=iq.pop())
         return cls.of_files(
             [h.path for h in headers],
-            [Kind(h.format, h.dtype, h.scale, h.offset, h.layout) for h in headers],
+            [Kind(h.format, h.dtype, h.scale, h.offset, h.layout, h.iq) for h in headers],
             [h.frames for h in headers],
             [h.bytes for h in headers],
             [h.modified_ns for h in headers],
-            shape=shapes.pop(),
+            shape=value_shape(shapes.pop(), headers[0].iq and calibrated),
             dtype=own if dtype is None else dtype,
             calibrated=calibrated,
         )
@@ -145,16 +150,23 @@ class SourceTable:
         """One channel (an int: the axis goes) or several (a list: it stays), always by the file's own numbers."""
         if channels is None:
             return self
-        if len(self.shape) != 1:
+        pair = self.shape[-1:] if self.pairs else ()
+        shape = self.shape[: len(self.shape) - len(pair)]
+        if len(shape) != 1:
             raise RecordingError(f"channel={channels} was asked of samples without channels; leave out channel=")
-        own = self.channels if isinstance(self.channels, tuple) else tuple(range(self.shape[0]))
+        own = self.channels if isinstance(self.channels, tuple) else tuple(range(shape[0]))
         wanted = [channels] if isinstance(channels, int | np.integer) else list(channels)
         bad = [c for c in wanted if not 0 <= c < len(own)]
         if bad or not wanted:
             raise RecordingError(f"channel {bad} was asked for; channels 0 to {len(own) - 1} are there")
         if isinstance(channels, int | np.integer):
-            return replace(self, channels=own[channels], shape=())
-        return replace(self, channels=tuple(own[c] for c in wanted), shape=(len(wanted),))
+            return replace(self, channels=own[channels], shape=pair)
+        return replace(self, channels=tuple(own[c] for c in wanted), shape=(len(wanted), *pair))
+
+    @property
+    def pairs(self) -> bool:
+        """Whether a sample is a pair of counts I, Q, with an axis of its own."""
+        return not self.calibrated and any(kind.iq for kind in self.kinds)
 
     def gained(self, factor: float) -> SourceTable:
         """Values times `factor`, applied where they are read."""
@@ -201,14 +213,15 @@ class SourceTable:
     def stored(self) -> tuple[SourceTable, tuple[float, ...]] | None:
         """The counts alone, and the factors that make values of them in turn; None where it takes more than factors."""
         kinds = {self.kinds[k] if k != GAP else None for k in np.unique(self.kind).tolist()}
-        ways = {(kind.dtype, kind.scale, kind.offset) for kind in kinds if kind is not None}
+        ways = {(kind.dtype, kind.scale, kind.offset, kind.iq) for kind in kinds if kind is not None}
         if not self.calibrated or None in kinds or len(ways) != 1:
             return None
-        ((dtype, scale, offset),) = ways
-        if offset or np.dtype(dtype).kind not in "iuf" or np.dtype(self.dtype).kind != "f":
+        ((dtype, scale, offset, iq),) = ways
+        if offset or np.dtype(dtype).kind not in "iuf" or np.dtype(self.dtype).kind != ("c" if iq else "f"):
             return None
         factors = tuple(factor for factor in (scale, *self.gains) if factor != 1.0)
-        return replace(self, calibrated=False, dtype=dtype, gains=()), factors
+        shape = (*self.shape, 2) if iq else self.shape
+        return replace(self, calibrated=False, dtype=dtype, gains=(), shape=shape), factors
 
     def _values(self, row: int, start: int, stop: int) -> np.ndarray:
         if self.kind[row] == GAP:
@@ -220,14 +233,19 @@ class SourceTable:
         if not self.calibrated:
             return counts.astype(self.dtype, copy=False)
         kind, dtype = self.kinds[self.kind[row]], np.dtype(self.dtype)
-        values = counts.astype(dtype)  # a copy of ours: what follows works in place
+        if kind.iq:
+            parts = np.ascontiguousarray(counts, real_of(dtype))
+            parts = parts.copy() if parts is counts else parts
+            values, dtype = parts, parts.dtype
+        else:
+            values = counts.astype(dtype)  # a copy of ours: what follows works in place
         if kind.scale != 1.0:
             values *= dtype.type(kind.scale)
         if kind.offset:
             values += dtype.type(kind.offset)
         for gain in self.gains:
             values *= dtype.type(gain)
-        return values
+        return values.view(self.dtype)[..., 0] if kind.iq else values
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         arrays = (self.kind, self.frames, self.bytes, self.modified, self.start, self.first)
@@ -238,15 +256,28 @@ class SourceTable:
         return (seen.hexdigest(), repr(rest))
 
 
-def value_dtype(types: Iterable[tuple[str, str]], *, calibrated: bool) -> str:
+def real_of(dtype: np.dtype) -> np.dtype:
+    """The type of the two parts of a complex number."""
+    return np.empty(0, dtype).real.dtype
+
+
+def value_shape(frame: tuple[int, ...], iq: bool) -> tuple[int, ...]:
+    """Shape of one value, of that of one frame: pairs I, Q make one complex number."""
+    return tuple(int(n) for n in (frame[:-1] if iq else frame))
+
+
+def value_dtype(types: Iterable[tuple[str, str]], *, calibrated: bool, iq: bool = False) -> str:
     """dtype of values for files of these (dtype, subtype): float32 where it holds every count exactly (up to 24 bits).
 
-    Else float64; complex likewise; counts keep the widest type of all.
+    Else float64. Complex floats likewise; pairs of integers I, Q make complex64 (its 24 bits are those of any receiver;
+    dtype= asks for complex128). Counts keep the widest type of all.
     """
     types = list(types)
     widest = np.result_type(*(dtype for dtype, _ in types))
     if not calibrated:
         return str(widest.newbyteorder("="))
+    if iq:
+        return "complex128" if widest == np.float64 else "complex64"
     if widest.kind == "c":
         return "complex64" if widest.itemsize <= 8 else "complex128"
     digits = [subtype.rpartition("_")[2].strip("SU") for _, subtype in types]

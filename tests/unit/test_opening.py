@@ -438,7 +438,11 @@ def test_overlaps_are_cut_to_the_sample(files, overlap):
         owner |= {starts[k] + i: (k, i) for i in range(lengths[k])}
     ns = np.array(starts, np.int64) * 10**6
     names = np.array([str(k) for k in range(len(starts))], object)
-    pieces = join_files(Files(names, ns, np.array(lengths, np.int64), Fraction(1000), Tolerance(0), True), overlap)
+    frames, zeros = np.array(lengths, np.int64), np.zeros(len(starts), np.int64)
+    rows = np.arange(len(starts))
+    pieces = join_files(
+        Files(names, rows, zeros, ns, frames, zeros > 0, Fraction(1000), Tolerance(0), absolute=True), overlap
+    )
     made = {
         start // 10**6 + i: (row, skip + i)
         for row, skip, count, start in zip(

@@ -19,7 +19,7 @@ from reelarray.catalog.columns import Headers, Make
 log = logging.getLogger(__name__)
 
 # Goes up whenever a header is read differently: a cache of another version is read again, not trusted.
-VERSION = 3
+VERSION = 4
 _NUMBERS = ("bytes", "modified", "make", "frames", "start")
 
 
@@ -64,6 +64,7 @@ def _headers(content: Mapping[str, Any]) -> Headers:
     headers = Headers.unread(path, content["bytes"], content["modified"])
     headers.makes += makes
     headers.metadata |= {int(row): dict(facts) for row, facts in content["metadata"].items()}
+    headers.breaks |= {int(row): tuple((int(f), int(ns)) for f, ns in b) for row, b in content["breaks"].items()}
     for name in ("make", "frames", "start"):
         setattr(headers, name, np.array(content[name], np.int64))
     if {getattr(headers, name).shape for name in _NUMBERS} != {(len(path),)}:
@@ -74,8 +75,10 @@ def _headers(content: Mapping[str, Any]) -> Headers:
 
 
 def _make(record: list[Any]) -> Make:
-    format, rate, frame, dtype, subtype, layout, scale, offset, units, flags = record
-    return Make(format, Fraction(rate), tuple(frame), dtype, subtype, tuple(layout), scale, offset, units, tuple(flags))
+    made = Make(*record)
+    return made._replace(
+        rate=Fraction(made.rate), frame=tuple(made.frame), layout=tuple(made.layout), flags=tuple(made.flags)
+    )
 
 
 def _as_text(request: Mapping[str, Any]) -> str:
@@ -91,6 +94,7 @@ def save(file: Path, request: Mapping[str, Any], headers: Headers) -> None:
         **{name: getattr(headers, name).tolist() for name in _NUMBERS},
         "makes": [make._replace(rate=str(make.rate)) for make in headers.makes],  # type: ignore[arg-type]
         "metadata": headers.metadata,
+        "breaks": headers.breaks,
     }
     try:
         write_atomically(file, json.dumps(content, separators=(",", ":"), allow_nan=True))

@@ -31,12 +31,15 @@ class Make(NamedTuple):
     offset: float
     units: str
     flags: tuple[str, ...]
+    iq: bool
+    center_frequency: float | None
 
 
 # The ratio in two integers: the hash of a Fraction is computed in Python each time, which costs as much as opening.
 _FACTS = attrgetter(
-    "format", "rate.numerator", "rate.denominator", "dtype", "subtype", "layout", "scale", "offset", "units", "flags"
-)
+    "format", "rate.numerator", "rate.denominator", "dtype", "subtype", "layout", "scale", "offset", "units", "flags",
+    "iq", "center_frequency",
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -44,7 +47,7 @@ class Headers:
     """Headers of files, one row each; a row that could not be read has the make `UNREAD` and an error text.
 
     `start` is UTC ns (NAT where the header does not say), `modified` ns since 1970 (0: unknown). `metadata` has the
-    rows whose header says more than that.
+    rows whose header says more than that, `breaks` those with jumps of time inside.
     """
 
     path: list[str]
@@ -56,6 +59,7 @@ class Headers:
     makes: list[Make] = field(default_factory=list)
     metadata: dict[int, dict[str, Any]] = field(default_factory=dict)
     errors: dict[int, str] = field(default_factory=dict)
+    breaks: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     _known: dict[Any, int] = field(default_factory=dict)
 
     @classmethod
@@ -96,6 +100,8 @@ class Headers:
                         header.offset,
                         header.units,
                         header.flags,
+                        header.iq,
+                        header.center_frequency,
                     )
                 )
             start = header.start_ns
@@ -103,6 +109,8 @@ class Headers:
             facts.append((make, header.frames, header.bytes, header.modified_ns, NAT if start is None else start))
             if header.metadata:
                 self.metadata[row] = dict(header.metadata)
+            if header.breaks:
+                self.breaks[row] = header.breaks
         if good:
             columns = np.array(facts, np.int64).T
             self.make[good], self.frames[good], self.bytes[good], self.modified[good], self.start[good] = columns
@@ -115,7 +123,11 @@ class Headers:
         self.make[rows] = makes[source.make[which]]
         for name in ("frames", "start", "bytes", "modified"):
             getattr(self, name)[rows] = getattr(source, name)[which]
-        for own, theirs in ((self.metadata, source.metadata), (self.errors, source.errors)):
+        for own, theirs in (
+            (self.metadata, source.metadata),
+            (self.errors, source.errors),
+            (self.breaks, source.breaks),
+        ):
             if theirs:
                 _copy_items(own, theirs, rows, which)
 
@@ -160,6 +172,9 @@ class Headers:
             None if start == NAT else start,
             make.flags,
             self.metadata.get(row, {}),
+            make.iq,
+            make.center_frequency,
+            self.breaks.get(row, ()),
         )
 
     def _add(self, make: Make) -> int:

@@ -17,7 +17,7 @@ from reelarray.catalog.scan import COLUMNS
 from reelarray.errors import RecordingError
 
 # Goes up when a column changes its meaning: a catalog of another version has to be scanned again.
-VERSION = 1
+VERSION = 2
 _TIMES = ("start", "stop")
 # Most rows share these; each value is written once, and a number for each row says which.
 _SHARED = (
@@ -26,7 +26,7 @@ _SHARED = (
 _TUPLES = ("shape", "layout")
 _NUMBERS = {
     "samples": np.int64, "rate": np.float64, "channels": np.int64, "bytes": np.int64, "modified": np.int64,
-    "use": np.bool_, "scale": np.float64, "offset": np.float64,
+    "use": np.bool_, "scale": np.float64, "offset": np.float64, "iq": np.bool_, "center_frequency": np.float64,
 }  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def save(catalog: pd.DataFrame, path: str | os.PathLike[str]) -> None:
             f"a table {', '.join(map(str, wrong))} was given; a catalog from ra.scan was expected: drop columns of "
             "your own before, and keep them elsewhere"
         )
-    columns: dict[str, Any] = {"path": catalog["path"].tolist(), "metadata": catalog["metadata"].tolist()}
+    columns: dict[str, Any] = {name: catalog[name].tolist() for name in ("path", "metadata", "breaks")}
     for name in _TIMES:
         columns[name] = catalog[name].to_numpy().astype("datetime64[ns]").view(np.int64).tolist()
     for name, dtype in _NUMBERS.items():
@@ -123,6 +123,8 @@ def _table(content: Mapping[str, Any]) -> pd.DataFrame:
         if name in _TUPLES:
             values = [value if value is None else tuple(value) for value in values]
         columns[name] = np.fromiter(values, object, len(values))[rows]
+    breaks = (tuple((frame, ns) for frame, ns in each) for each in columns["breaks"])
+    columns["breaks"] = np.fromiter(breaks, object, len(columns["breaks"]))
     table = pd.DataFrame({name: columns[name] for name in COLUMNS})
     table.attrs |= content["attrs"]
     return table

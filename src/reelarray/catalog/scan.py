@@ -14,7 +14,7 @@ import pandas as pd
 
 from reelarray import formats
 from reelarray.catalog import anomalies
-from reelarray.catalog.columns import NAT, UNREAD, Headers, without_collection
+from reelarray.catalog.columns import NAT, UNREAD, Headers, Make, without_collection
 from reelarray.catalog.files import Listing, file_name, list_files
 from reelarray.catalog.headers import read_headers
 from reelarray.catalog.names import check_offsets
@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 COLUMNS = (
     "path", "format", "start", "stop", "samples", "rate", "channels", "subtype", "bytes", "modified", "anomaly", "use",
-    "start_source", "exact_rate", "shape", "dtype", "scale", "offset", "units", "layout", "metadata",
+    "start_source", "exact_rate", "shape", "dtype", "scale", "offset", "units", "layout", "metadata", "iq",
+    "center_frequency", "breaks",
 )  # fmt: skip
 
 
@@ -91,7 +92,8 @@ def scan(
     channels, subtype, bytes, modified (ns since 1970), anomaly ("" or "code: text; code: text"), use (False where
     samples cannot be used as they are), start_source ("given", "csv", "name", "header", "bext", "audiomoth", "guano",
     "soundtrap" or ""), and what reading needs: exact_rate (text of a fraction), shape, dtype, scale, offset, units,
-    layout, metadata. `attrs` says how the table was made.
+    layout, metadata, iq (pairs I, Q), center_frequency (Hz), breaks (where time jumps inside the file). `attrs` says
+    how the table was made.
 
     Raises
     ------
@@ -119,7 +121,8 @@ def scan(
         )
     rule = TimeRule(timestamp, offsets, recorder, zone, ambiguous, order)
     with without_collection():
-        listing = list_files(paths, suffixes=_suffixes(format), pattern=pattern, exclude=exclude, recursive=recursive)
+        suffixes = formats.listed(format)
+        listing = list_files(paths, suffixes=suffixes, pattern=pattern, exclude=exclude, recursive=recursive)
         headers, cached = read_headers(
             listing.files, format=format, options=options, cache=cache, whole=listing.whole, threads=threads
         )
@@ -146,11 +149,6 @@ def scan(
         "quick": quick,
     }
     return table
-
-
-def _suffixes(format: str | None) -> tuple[str, ...]:
-    names = formats.format_names() if format is None else (format,)
-    return tuple(suffix for name in names for suffix in formats.get_format(name).suffixes)
 
 
 def _csv_of(listing: Listing, given: str | os.PathLike[str] | bool | None, explicit: bool) -> str | None:
@@ -216,6 +214,9 @@ def _table(
     read = headers.make != UNREAD
     tick = headers.each(lambda make: (SECOND * make.rate.denominator, make.rate.numerator), (0, 1))
     span = [count * ns // seconds for count, (ns, seconds) in zip(headers.frames.tolist(), tick, strict=True)]
+    for row, breaks in headers.breaks.items():  # the last part of the file, where it begins
+        frame, since = breaks[-1]
+        span[row] = since + (int(headers.frames[row]) - frame) * tick[row][0] // tick[row][1]
     stop_ns = np.where((start_ns == NAT) | ~read, NAT, start_ns + np.array(span, np.int64))
     rates = {headers.makes[k].rate for k in np.unique(headers.make[read]).tolist()}
     within = Tolerance.of(tolerance, start_ns[start_ns != NAT], rates)
@@ -240,7 +241,7 @@ def _table(
         "stop": stop_ns.view("datetime64[ns]"),
         "samples": headers.frames,
         "rate": rate,
-        "channels": headers.numbers(lambda make: math.prod(make.frame), 0, np.int64),
+        "channels": headers.numbers(lambda make: math.prod(make.frame) // (2 if make.iq else 1), 0, np.int64),
         "subtype": headers.each(lambda make: make.subtype, ""),
         "bytes": headers.bytes,
         "modified": headers.modified,
@@ -255,10 +256,17 @@ def _table(
         "units": headers.each(lambda make: make.units, ""),
         "layout": headers.each(lambda make: make.layout, None),
         "metadata": _objects(dict(headers.metadata.get(row, ())) if r else None for row, r in enumerate(read.tolist())),
+        "iq": headers.numbers(lambda make: make.iq, False, np.bool_),
+        "center_frequency": headers.numbers(_center, np.nan, np.float64),
+        "breaks": _objects(headers.breaks.get(row, ()) for row in range(len(headers))),
     }
     table = pd.DataFrame({name: columns[name] for name in COLUMNS})
     table.attrs["checked"] = [headers.path[row] for row in checked]
     return table, within
+
+
+def _center(make: Make) -> float:
+    return np.nan if make.center_frequency is None else make.center_frequency
 
 
 def _objects(values: Iterable[Any]) -> np.ndarray:

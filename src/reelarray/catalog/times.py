@@ -266,7 +266,9 @@ def place_back_to_back(headers: Headers, start_ns: int) -> Starts:
             broken = f"a file before was cut short ({file_name(headers.path[row])}: {cut[0]})"
         if make.rate is not rate:
             before, frames, rate = before + frames / rate, 0, make.rate
-        frames += int(headers.frames[row])
+        at, ns = headers.breaks.get(row, ((0, 0),))[-1]
+        before += Fraction(ns, SECOND)  # up to the last jump inside
+        frames += int(headers.frames[row]) - at
     return starts
 
 

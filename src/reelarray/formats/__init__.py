@@ -17,7 +17,7 @@ from ..errors import FormatError
 from ..source import Format, Header, Source
 from .ranges import HeaderBytes, is_remote
 
-__all__ = ["check_keywords", "detect", "format_names", "get_format", "probe", "source"]
+__all__ = ["check_keywords", "detect", "format_names", "get_format", "is_complete", "listed", "probe", "source"]
 
 GROUP = "reelarray.formats"
 # As in pyproject.toml, so that ours work from a source tree too, and cannot be replaced by another package.
@@ -113,6 +113,47 @@ def probe(path: str | os.PathLike[str], format: str | None = None, **options: An
             "given; leave it out, or open the files of each format apart (pattern=)"
         )
     return chosen.probe(path, **options)
+
+
+def is_complete(path: str | os.PathLike[str], format: str | None = None) -> bool | None:
+    """Is a recording finished, by the size that its own header declares? None where the format cannot tell.
+
+    Cheap: no sample is read. An empty file, and one that is shorter than its header, are not finished. A file without a
+    declared size (headerless samples, text) may still grow: look at its size again later.
+
+    Raises
+    ------
+    FormatError : a file that no format recognises, or with a header that is broken
+    OSError : a file that cannot be opened
+
+    >>> import tempfile, wave
+    >>> path = tempfile.mkdtemp() + "/a.wav"
+    >>> with wave.open(path, "wb") as file:
+    ...     file.setparams((1, 2, 8000, 0, "NONE", "")); file.writeframes(bytes(16000))
+    >>> is_complete(path)
+    True
+    """
+    path = os.fspath(path)
+    if format is None:
+        candidates = _by_suffix().get(_suffix(path), ())
+        if not is_remote(path) and os.path.isfile(path) and not os.path.getsize(path):
+            return False
+        chosen = get_format(candidates[0]) if len(candidates) == 1 else detect(path)
+    else:
+        chosen = get_format(format)
+    return chosen.complete(path)
+
+
+def listed(format: str | None = None) -> tuple[str, ...]:
+    """The suffixes that a search of folders takes by itself, of all formats, or all suffixes of a named one.
+
+    >>> ".wav" in listed(), ".csv" in listed()
+    (True, False)
+    """
+    if format is not None:
+        return get_format(format).suffixes
+    found = map(get_format, filter(_loads, format_names()))
+    return tuple(suffix for each in found for suffix in (each.suffixes if each.listed is None else each.listed))
 
 
 def check_keywords(given: Iterable[str], format: str | None, *functions: Callable[..., Any]) -> None:

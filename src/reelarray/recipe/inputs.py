@@ -76,7 +76,7 @@ def open_recording_of(row: Mapping[str, Any], opening: Mapping[str, Any]) -> xr.
 
 def _dtype(name: str) -> Any:
     return {"start": "datetime64[ns]", "stop": "datetime64[ns]", "use": bool}.get(
-        name, object if name in ("shape", "layout", "metadata") else None
+        name, object if name in ("shape", "layout", "metadata", "breaks") else None
     )
 
 
