@@ -34,34 +34,45 @@ def _whole(count):  # type: ignore[no-untyped-def]
 
 
 @_inside
-def _fill(samples, first, hop, factors, detrend, taper, frames):  # type: ignore[no-untyped-def]
-    """Samples (channels, n) -> frames (count, nfft): windows and their channels from number `first` on."""
-    for k in range(frames.shape[0]):
+def _fill(samples, first, hop, factors, detrend, taper, frames, parts):  # type: ignore[no-untyped-def]
+    """Samples (channels, n) -> frames (count, nfft): windows and their channels from number `first` on.
+
+    Complex samples come as their parts in turn, and so do hop and taper; `parts` (count, 2 nfft) is the memory of the
+    frames. For real ones it is the frames.
+    """
+    for k in range(parts.shape[0]):
         window, channel = divmod(first + k, samples.shape[0])
         start = window * hop
-        _frame(samples[channel, start : start + taper.shape[0]], factors, detrend, taper, frames[k])
+        _frame(samples[channel, start : start + taper.shape[0]], factors, detrend, taper, frames[k], parts[k])
 
 
 @_inside
-def _frame(samples, factors, detrend, taper, frame):  # type: ignore[no-untyped-def]
+def _frame(samples, factors, detrend, taper, frame, parts):  # type: ignore[no-untyped-def]
     """Samples (length,) -> the first `length` of a frame: scaled step by step, detrended, tapered."""
     length = taper.shape[0]
     if factors.shape[0] == 0 and detrend == 0:
         for i in range(length):
-            frame[i] = samples[i]
-            frame[i] *= taper[i]
+            parts[i] = samples[i]
+            parts[i] *= taper[i]
+        return
+    if factors.shape[0] == 1 and detrend == 0:
+        factor = factors[0]
+        for i in range(length):
+            parts[i] = samples[i]
+            parts[i] *= factor
+            parts[i] *= taper[i]
         return
     for i in range(length):
-        frame[i] = samples[i]
+        parts[i] = samples[i]
     for factor in factors:
         for i in range(length):
-            frame[i] *= factor
+            parts[i] *= factor
     if detrend == 2:
-        _remove_line(frame, length)
+        _remove_line(frame, length * frame.shape[0] // parts.shape[0])
     elif detrend == 1:
-        _remove_mean(frame, length)
+        _remove_mean(frame, length * frame.shape[0] // parts.shape[0])
     for i in range(length):
-        frame[i] *= taper[i]
+        parts[i] *= taper[i]
 
 
 @_inside
@@ -96,14 +107,14 @@ def _squares(spectrum, row):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def powers(samples, first, hop, factors, detrend, taper, out, frames, spectra):  # type: ignore[no-untyped-def]
+def powers(samples, first, hop, factors, detrend, taper, out, frames, parts, spectra):  # type: ignore[no-untyped-def]
     """Samples (channels, n), real -> out (windows, channels, frequency): one-sided power of doubled input."""
     channels, rows, bins = samples.shape[0], out.shape[0] * out.shape[1], out.shape[2]
     flat, axes, half = out.reshape(rows, bins), np.array([1]), taper.dtype.type(0.5)
     even = frames.shape[1] % 2 == 0
     for begin in range(0, rows, frames.shape[0]):
         count = min(frames.shape[0], rows - begin)
-        _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count])
+        _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count], parts[:count])
         r2c(frames[:count], spectra[:count], axes, True, 1.0, 1)
         for k in range(count):
             row = flat[begin + k]
@@ -114,13 +125,13 @@ def powers(samples, first, hop, factors, detrend, taper, out, frames, spectra): 
 
 
 @_compile
-def powers_two_sided(samples, first, hop, factors, detrend, taper, out, frames, spectra):  # type: ignore[no-untyped-def]
-    """Samples (channels, n), complex -> out (windows, channels, frequency): two-sided, frequencies ascending."""
+def powers_two_sided(samples, first, hop, factors, detrend, taper, out, frames, parts, spectra):  # type: ignore[no-untyped-def]
+    """Parts of complex samples (channels, 2 n) -> out (windows, channels, frequency), frequencies ascending."""
     channels, rows, bins = samples.shape[0], out.shape[0] * out.shape[1], out.shape[2]
     flat, axes, shift = out.reshape(rows, bins), np.array([1]), bins // 2
     for begin in range(0, rows, frames.shape[0]):
         count = min(frames.shape[0], rows - begin)
-        _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count])
+        _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count], parts[:count])
         c2c(frames[: _whole(count)], spectra[: _whole(count)], axes, True, 1.0, 1)
         for k in range(count):
             _squares(spectra[k, : bins - shift], flat[begin + k, shift:])
@@ -128,24 +139,24 @@ def powers_two_sided(samples, first, hop, factors, detrend, taper, out, frames, 
 
 
 @_compile
-def amplitudes(samples, first, hop, factors, detrend, taper, out, frames, spectra):  # type: ignore[no-untyped-def]
+def amplitudes(samples, first, hop, factors, detrend, taper, out, frames, parts, spectra):  # type: ignore[no-untyped-def]
     """Samples (channels, n), real -> out (windows, channels, frequency), complex and one-sided."""
     channels, rows = samples.shape[0], out.shape[0] * out.shape[1]
     flat, axes = out.reshape(rows, out.shape[2]), np.array([1])
     for begin in range(0, rows, frames.shape[0]):
         count = min(frames.shape[0], rows - begin)
-        _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count])
+        _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count], parts[:count])
         r2c(frames[:count], flat[begin : begin + count], axes, True, 1.0, 1)
 
 
 @_compile
-def amplitudes_two_sided(samples, first, hop, factors, detrend, taper, out, frames, spectra):  # type: ignore[no-untyped-def]
-    """Samples (channels, n), complex -> out (windows, channels, frequency), complex, frequencies ascending."""
+def amplitudes_two_sided(samples, first, hop, factors, detrend, taper, out, frames, parts, spectra):  # type: ignore[no-untyped-def]
+    """Parts of complex samples (channels, 2 n) -> out (windows, channels, frequency), complex, ascending."""
     channels, rows, bins = samples.shape[0], out.shape[0] * out.shape[1], out.shape[2]
     flat, axes, shift = out.reshape(rows, bins), np.array([1]), bins // 2
     for begin in range(0, rows, frames.shape[0]):
         count = min(frames.shape[0], rows - begin)
-        _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count])
+        _fill(samples, first * channels + begin, hop, factors, detrend, taper, frames[:count], parts[:count])
         c2c(frames[: _whole(count)], spectra[: _whole(count)], axes, True, 1.0, 1)
         for k in range(count):
             flat[begin + k, shift:] = spectra[k, : bins - shift]

@@ -45,7 +45,8 @@ def _block(work: Work, read: Read, runs: Sequence[Run], counts: Sequence[int], t
 def _from_table(part: tuple[SourceTable, int, list[Run], list[int]], work: Work) -> np.ndarray:
     table, base, runs, counts = part
     work, table = _on_counts(work, table)
-    return _block(work, lambda a, b: table.read(a - base, b - base), runs, counts, table.shape)
+    trailing = table.shape[:-1] if work.pairs else table.shape
+    return _block(work, lambda a, b: table.read(a - base, b - base), runs, counts, trailing)
 
 
 def _on_counts(work: Work, table: SourceTable) -> tuple[Work, SourceTable]:
@@ -54,6 +55,7 @@ def _on_counts(work: Work, table: SourceTable) -> tuple[Work, SourceTable]:
     if stored is None:
         return work, table
     counts, factors = stored
+    work = replace(work, pairs=counts.pairs)
     powers_of_two = all(math.frexp(factor)[0] == 0.5 for factor in factors)  # exact, wherever they are multiplied
     if work.taper is not None and work.prepare is None and powers_of_two:
         return replace(work, gain=math.prod(factors)), counts

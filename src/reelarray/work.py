@@ -31,7 +31,8 @@ class StraightKernel(Protocol):
     def straight(self, work: Work, channels: int, windows: int) -> Callable[[np.ndarray, int, np.ndarray], None]:
         """What one task calls for its windows, ``make(samples, first, out)``, with buffers that it uses again.
 
-        Samples (channels, n) as they are read, from window number `first` on -> out (windows, ..., *shape).
+        Samples (channels, n) as they are read, or with `work.pairs` (channels, 2 n), I and Q in turn, from window
+        number `first` on -> out (windows, ..., *shape).
         """
         ...
 
@@ -41,7 +42,8 @@ class Work:
     """What a task does with its windows: the same for every block, and all that results depend on but the samples.
 
     Counts are multiplied by `factors`, each in turn, before anything else; or by `gain`, a power of two, together with
-    the taper. With `parts` a row of the result is the state of a part of a cell, to be combined with others.
+    the taper. With `pairs` counts come as I and Q, an axis of 2 behind the others, and make complex frames. With
+    `parts` a row of the result is the state of a part of a cell, to be combined with others.
     """
 
     kernel: Kernel | StraightKernel
@@ -56,6 +58,7 @@ class Work:
     hops: bool = False
     factors: tuple[float, ...] = ()
     gain: float = 1.0
+    pairs: bool = False
 
     @property
     def compiled(self) -> bool:
@@ -128,20 +131,25 @@ def batches(work: Work, read: Read, runs: Sequence[Run], trailing: Shape) -> Ite
     """Frames (windows, *trailing, length) of all runs in order, tapered, in one buffer that is used again and again."""
     most = work.batch(trailing, sum(run.count for run in runs))
     buffer = np.empty((most, *trailing, work.windows.length), work.frames)
+    real = as_parts(buffer)
     taper, filled = work.tapering(), 0
+    if taper is not None and taper.dtype.kind != "c":
+        taper = np.repeat(taper, real.shape[-1] // buffer.shape[-1])
     for samples, count in _portions(work, read, runs, trailing, most):
-        frames = _frames(samples, count, work.windows)
+        frames = _frames(samples, count, work.windows, work.pairs)
         done = 0
         while done < count:
             some = min(most - filled, count - done)
-            into = buffer[filled : filled + some]
-            np.copyto(into, frames[done : done + some], casting="same_kind")
+            into, parts = buffer[filled : filled + some], real[filled : filled + some]
+            np.copyto(parts if work.pairs else into, frames[done : done + some], casting="same_kind")
             for factor in work.factors:
-                into *= factor
+                parts *= factor
             if work.prepare is not None:
                 work.prepare(into)
-            if taper is not None:
+            if taper is not None and taper.dtype.kind == "c":
                 into *= taper
+            elif taper is not None:
+                parts *= taper
             filled, done = filled + some, done + some
             if filled == most:
                 yield buffer
@@ -150,16 +158,29 @@ def batches(work: Work, read: Read, runs: Sequence[Run], trailing: Shape) -> Ite
         yield buffer[:filled]
 
 
-def _frames(samples: np.ndarray, count: int, windows: Windows) -> np.ndarray:
-    """Samples (n, *trailing) -> a view of frames (count, *trailing, length)."""
-    if windows.length == 1:
+def as_parts(array: np.ndarray) -> np.ndarray:
+    """Complex numbers (..., n) as their parts in turn, (..., 2 n), in the same memory; real ones as they are."""
+    return array.view(array.real.dtype) if array.dtype.kind == "c" else array
+
+
+def _along(samples: np.ndarray, pairs: bool) -> np.ndarray:
+    """Samples (n, *trailing) -> (*trailing, n), in a row; pairs (n, *trailing, 2) -> (*trailing, 2 n)."""
+    if not pairs:
+        return np.ascontiguousarray(np.moveaxis(samples, 0, -1))
+    along = np.ascontiguousarray(np.moveaxis(samples, 0, -2))
+    return along.reshape(*along.shape[:-2], -1)
+
+
+def _frames(samples: np.ndarray, count: int, windows: Windows, pairs: bool) -> np.ndarray:
+    """Samples (n, *trailing) -> a view of frames (count, *trailing, length); of pairs (count, *trailing, 2 length)."""
+    if windows.length == 1 and not pairs:
         return samples[:: windows.hop][:count, ..., np.newaxis]
-    along = np.ascontiguousarray(np.moveaxis(samples, 0, -1))
+    along, width = _along(samples, pairs), 2 if pairs else 1
     step = along.strides[-1]
     return np.lib.stride_tricks.as_strided(
         along,
-        (count, *along.shape[:-1], windows.length),
-        (windows.hop * step, *along.strides[:-1], step),
+        (count, *along.shape[:-1], width * windows.length),
+        (width * windows.hop * step, *along.strides[:-1], step),
         writeable=False,
     )
 
@@ -175,7 +196,8 @@ def _results(
     if isinstance(work.kernel, StraightKernel):
         make = work.kernel.straight(work, int(np.prod(trailing, dtype=np.int64)), total)
         for samples, count in _portions(work, read, runs, trailing, most):
-            along = np.ascontiguousarray(np.moveaxis(samples, 0, -1)).reshape(-1, len(samples))
+            along = _along(samples, work.pairs)
+            along = along.reshape(-1, along.shape[-1])
             step = most if out is None else count  # into the result with one call for all samples at hand
             for done in range(0, count, step):
                 some = min(step, count - done)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import MissingPackage, RecordingError
-from ..work import Work
+from ..work import Work, as_parts
 
 Engine = Literal["scipy", "numba"]
 VARIABLE = "REELARRAY_ENGINE"
@@ -85,23 +85,26 @@ class CompiledSpectra:
         from .. import compiled
 
         name = f"{'powers' if self.power else 'amplitudes'}{'_two_sided' if self.two_sided else ''}"
-        kernel, hop, detrend = getattr(compiled, name), work.windows.hop, _DETREND[self.detrend]
+        kernel, detrend, width = getattr(compiled, name), _DETREND[self.detrend], 2 if self.two_sided else 1
+        hop = work.windows.hop * width
         rows = work.batch((), windows * channels)
         if self.two_sided:
             rows = -(-rows // compiled.GROUP) * compiled.GROUP
         frames = np.zeros((rows, self.nfft), work.frames)
         bins = work.shape[-1] if self.power or self.two_sided else 0  # one-sided spectra are made in their place
         spectra = np.empty((len(frames), bins), np.result_type(work.frames, np.complex64))
-        real = frames.real.dtype
+        parts, real = as_parts(frames), frames.real.dtype
         factors = np.array(work.factors, real)
         taper = work.tapering()
         taper = np.ones(work.windows.length, real) if taper is None else taper.astype(real)  # one that may be written
+        taper = np.repeat(taper, width)
 
         def make(samples: np.ndarray, first: int, out: np.ndarray) -> None:
             if not out.size:
                 return
             if not samples.dtype.isnative or samples.dtype.char in "egG":  # Numba has no half and no long double
                 samples = samples.astype(work.frames)
-            kernel(samples, first, hop, factors, detrend, taper, out.reshape(len(out), channels, -1), frames, spectra)
+            made = out.reshape(len(out), channels, -1)
+            kernel(as_parts(samples), first, hop, factors, detrend, taper, made, frames, parts, spectra)
 
         return make
