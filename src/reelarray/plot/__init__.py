@@ -1,5 +1,6 @@
 """Pictures of recordings and spectra."""
 
 from .spectrogram import GAP_COLOR, plot_area, plot_spectrogram, save_spectrogram
+from .spectrum import plot_spectrum
 
-__all__ = ["GAP_COLOR", "plot_area", "plot_spectrogram", "save_spectrogram"]
+__all__ = ["GAP_COLOR", "plot_area", "plot_spectrogram", "plot_spectrum", "save_spectrogram"]

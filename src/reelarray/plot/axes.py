@@ -29,13 +29,13 @@ WALL_CLOCK = 1.0  # seconds: shorter pictures count from their beginning, as lab
 class TimeAxis:
     """Where the columns of a picture stand on its time axis: UTC, or the time since it begins."""
 
-    def __init__(self, made: xr.DataArray) -> None:
+    def __init__(self, made: xr.DataArray, elapsed: bool | None = None) -> None:
         own = clock(made)
         self.start = int(own.labels(0))
         self.stop = int(own.times(np.array([0]), np.array([own.size * own.step]))[0])
         self.absolute = own.absolute
         seconds = (self.stop - (self.start if self.absolute else min(self.start, 0))) / 1e9
-        self.wall_clock = self.absolute and seconds >= WALL_CLOCK
+        self.wall_clock = self.absolute and (seconds >= WALL_CLOCK if elapsed is None else not elapsed)
         self.unit, self.scale = next(((u, s) for limit, u, s in _ELAPSED if seconds < limit), ("d", _DAY))
 
     @property
@@ -77,18 +77,47 @@ def duration(seconds: float) -> str:
     return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
 
 
-def label_frequency(ax: Any, low: float, high: float, *, log: bool) -> None:
-    """Ticks and label of a frequency axis in hertz, printed in the unit that suits its limits."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def label_frequency(axis: Any, low: float, high: float, *, log: bool = False, center: float | None = None) -> None:
+    """Ticks and label of a frequency axis in hertz, printed in the unit that suits its limits.
 
+    With `center` [Hz] ticks count from there, in MHz, and the label says so: those of a band of 1 kHz at 245 MHz would
+    be all alike.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    if center is not None:
+        ticks = MaxNLocator(9, steps=[1, 2, 2.5, 5, 10]).tick_values(low - center, high - center)
+        axis.set_major_locator(FixedLocator([center + t for t in ticks if low <= center + t <= high]))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{(value - center) / 1e6:.6g}".replace("-", "−")))
+        axis.set_label_text(f"frequency − {megahertz(center)} (MHz)")
+        return
     unit, scale = next((u, s) for limit, u, s in _HERTZ if max(abs(low), abs(high)) > limit)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:.10g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:.10g}"))
     if log:
         subs = (1.0,) if np.log10(high / low) > 4 else (1.0, 2.0, 5.0)
-        ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=20))
-        ax.yaxis.set_minor_locator(LogLocator(subs="all", numticks=20))
-        ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.set_ylabel(f"frequency ({unit})")
+        axis.set_major_locator(LogLocator(subs=subs, numticks=20))
+        axis.set_minor_locator(LogLocator(subs="all", numticks=20))
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_label_text(f"frequency ({unit})")
+
+
+def megahertz(frequency: float) -> str:
+    """Hertz as MHz, to 1 Hz.
+
+    >>> megahertz(244778900.0)
+    '244.7789 MHz'
+    """
+    return f"{round(frequency / 1e6, 6):.12g} MHz"
+
+
+def hertz(width: float) -> str:
+    """A width in hertz in the unit that reads well.
+
+    >>> hertz(5.9605), hertz(381.47), hertz(12500)
+    ('5.96 Hz', '381.5 Hz', '12.5 kHz')
+    """
+    unit, scale = next((u, s) for limit, u, s in _HERTZ if abs(width) > limit)
+    return f"{width / scale:.{4 if abs(width / scale) >= 100 else 3}g} {unit}"
 
 
 def label_levels(bar: Any, made: xr.DataArray) -> None:

@@ -16,12 +16,12 @@ from ..exact import NANOSECONDS
 from ..recordings import label, nanoseconds
 from ..timeindex import ClockIndex
 from .picking import only_runs
+from .reducing import part_of_pixels, whole_pixels
 
-Reduce = Literal["mean", "pick"]
+Reduce = Literal["mean", "max", "pick"]
 
 MOST_VALUES = 2**29  # 2 GiB of float32: what streams through a laptop while one waits
 PICKED = 8  # rows for each column: 1.5 dB of scatter for noise, and few enough for a year
-BATCH = 2**26  # bytes of partial sums held at once
 MOST_MEASURED = 2**24  # labels of an ordinary time index that are looked at one by one
 
 
@@ -52,7 +52,8 @@ def pixels(
     width, height : columns, and the largest number of rows
     fmin, fmax : Hz
     channel : which one, where there are several
-    reduce : "mean" averages all rows, "pick" 8 in the middle of each column; "mean" up to 2^29 values unless given
+    reduce : "mean" averages all rows, "max" takes the highest of the rows and bins of a pixel, "pick" averages 8 rows
+        in the middle of each column; "mean" up to 2^29 values unless given
 
     Raises
     ------
@@ -65,8 +66,8 @@ def pixels(
     """
     x, picked = _one_channel(_check(x), channel)
     clock = _clock(x)
-    if reduce not in (None, "mean", "pick"):
-        raise RecordingError(f"reduce={reduce!r} was given; 'mean' or 'pick' was expected")
+    if reduce not in (None, "mean", "max", "pick"):
+        raise RecordingError(f"reduce={reduce!r} was given; 'mean', 'max' or 'pick' was expected")
     if width < 1 or height < 1:
         raise RecordingError(f"a picture of {width} x {height} pixels was asked for; 1 x 1 or more was expected")
     start, stop = time_limits(clock, begin, end)
@@ -76,17 +77,16 @@ def pixels(
     total = int((high - low).sum())
     if reduce is None:
         reduce = "mean" if total * (bins.stop - bins.start) <= MOST_VALUES else "pick"
-    text = _caption(reduce, total, len(low))
+    text = _caption(reduce, total / max(1, len(low)), (bins.stop - bins.start) / len(groups))
     if reduce == "pick":
         middle = low + np.maximum(high - low - PICKED, 0) // 2
         low, high = middle, np.minimum(high, middle + PICKED)
     decibel = is_decibel(str(x.attrs.get("units", "")))
-    data, low, high = only_runs(x.data, low, high)
-    sums, counts = _sums(data, low, high, partial(_block, channel=picked, bins=bins, groups=groups, decibel=decibel))
+    runs = np.append(True, (np.diff(low) != 0) | (np.diff(high) != 0))[: len(low)]  # a long row fills many columns
+    data, low, high = only_runs(x.data, low[runs], high[runs])
+    part = partial(part_of_pixels, channel=picked, bins=bins, groups=groups, decibel=decibel, highest=reduce == "max")
     values = np.full((width, len(groups)), np.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = sums / counts
-        values[column] = 10 * np.log10(means) if decibel else means
+    values[column] = whole_pixels(data, low, high, part)[np.cumsum(runs) - 1]
     rate = Fraction(NANOSECONDS * width, stop - start)
     return label(
         values,
@@ -221,13 +221,12 @@ def column_rows(clock: SampleClock, edges: np.ndarray) -> tuple[np.ndarray, np.n
     return column, low[column], high[column]
 
 
-def _caption(reduce: str, rows: int, columns: int) -> str:
-    each = rows / max(1, columns)
-    if each <= 1:
-        return ""
-    if reduce == "mean" or each <= PICKED:
-        return f"mean of {_number(each)} spectra a pixel"
-    return f"{PICKED} of {_number(each)} spectra a pixel"
+def _caption(reduce: str, rows: float, bins: float) -> str:
+    """What one pixel is made of, in words; empty where it is one value."""
+    if reduce == "pick" and rows > PICKED:
+        return f"{PICKED} of {_number(rows)} spectra a pixel"
+    parts = [f"{_number(n)} {what}" for n, what in ((rows, "spectra"), (bins, "bins")) if n > 1]
+    return f"{'highest' if reduce == 'max' else 'mean'} of {' × '.join(parts)} a pixel" if parts else ""
 
 
 def _number(value: float) -> str:
@@ -266,83 +265,3 @@ def frequency_rows(
     else:
         groups = np.arange(0, len(low), -(-len(low) // height))
     return bins, groups, np.stack([low[groups], high[np.append(groups[1:], len(low)) - 1]], axis=1)
-
-
-# ---- values ----------------------------------------------------------------------------------------------------------
-
-
-def _block(
-    block: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    *,
-    channel: int | None,
-    bins: slice,
-    groups: np.ndarray,
-    decibel: bool,
-) -> np.ndarray:
-    """(rows, ..., frequency) -> (runs, 2 * rows of the picture): sums of linear power, then their counts."""
-    shown = block[..., bins] if channel is None else block[:, channel, bins]
-    out = np.empty((len(low), 2, len(groups)))
-    for k, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
-        values = shown[max(a, 0) : b]
-        if decibel:
-            values = 10 ** (values.astype(np.float64) / 10)
-        with np.errstate(invalid="ignore"):
-            total, count = values.sum(axis=0, dtype=np.float64), np.full(values.shape[1], len(values))
-        if not np.isfinite(total).all():  # some are missing: the sum of the others
-            there = np.isfinite(values)
-            total, count = np.where(there, values, 0).sum(axis=0, dtype=np.float64), there.sum(axis=0)
-        out[k, 0] = np.add.reduceat(total, groups)
-        out[k, 1] = np.add.reduceat(count, groups)
-    return out.reshape(len(low), -1)
-
-
-def _sums(data: Any, low: np.ndarray, high: np.ndarray, work: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Sums and counts of each run of rows [low, high): a Dask array block by block, never whole."""
-    rows = len(work.keywords["groups"])
-    total = np.zeros((len(low), 2 * rows))
-    if not hasattr(data, "dask"):
-        total[:] = work(np.asarray(data), low, high)
-    elif len(low):
-        whole = {axis: -1 for axis in range(1, data.ndim) if data.numblocks[axis] > 1}
-        data = data.rechunk(whole) if whole else data
-        edges = np.append(0, np.cumsum(data.chunks[0]))
-        first = np.searchsorted(high, edges[:-1], "right")
-        last = np.maximum(np.searchsorted(low, edges[1:], "left"), first)
-        most = max(1, BATCH // (total.itemsize * total.shape[1]))
-        a = 0
-        while a < len(first):
-            b = a + max(1, int(np.searchsorted(np.cumsum(last[a:] - first[a:]), most, "right")))
-            sizes = tuple((last[a:b] - first[a:b]).tolist())
-            made = data.blocks[a:b].map_blocks(
-                partial(
-                    pixels_of_block, work=work, low=low, high=high, edges=edges[a:b], first=first[a:b], last=last[a:b]
-                ),
-                drop_axis=list(range(1, data.ndim - 1)),
-                chunks=(sizes, (total.shape[1],)),
-                dtype=np.float64,
-                meta=np.empty((0, 0)),
-            )
-            runs = np.concatenate([np.arange(i, j) for i, j in zip(first[a:b], last[a:b], strict=True)])
-            np.add.at(total, runs, made.compute())
-            a = b
-    return total[:, :rows], total[:, rows:]
-
-
-def pixels_of_block(
-    block: np.ndarray,
-    *,
-    work: Any,
-    low: np.ndarray,
-    high: np.ndarray,
-    edges: np.ndarray,
-    first: np.ndarray,
-    last: np.ndarray,
-    block_id: tuple[int, ...] = (0,),
-) -> np.ndarray:
-    """The part of each run that one block holds."""
-    k = block_id[0]
-    here = slice(first[k], last[k])
-    made: np.ndarray = work(block, low[here] - edges[k], high[here] - edges[k])
-    return made

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ..decibels import is_decibel
 from ..errors import MissingPackage, RecordingError
 from ..recordings import clock
-from ..signal.levels import to_decibel
-from .axes import TimeAxis, duration, label_frequency, label_levels
+from ..timeindex import ClockIndex
+from .axes import TimeAxis, duration, hertz, label_frequency, label_levels
+from .levels import PERCENTILES, LevelScale, colour_limits, levels
 from .pixels import Reduce, pixels
 
 GAP_COLOR = "#e4e4e4"  # grey, which no colour of a spectral colour map is
@@ -30,13 +31,17 @@ def plot_spectrogram(
     begin: Any = None,
     end: Any = None,
     channel: Any = None,
+    scale: LevelScale = "dB",
     reference: Any = None,
     vmin: float | None = None,
     vmax: float | None = None,
+    percentiles: tuple[float, float] = PERCENTILES,
     cmap: Any = "viridis",
     log_frequency: bool = False,
     fmin: float | None = None,
     fmax: float | None = None,
+    center: float | None = None,
+    elapsed: bool | None = None,
     width: int | None = None,
     height: int | None = None,
     reduce: Reduce | None = None,
@@ -48,7 +53,11 @@ def plot_spectrogram(
     Time is UTC on the wall clock. Where nothing was recorded the picture stays blank: nothing is drawn across a gap.
     Power is averaged over the rows and bins of a pixel, then shown in dB. However long the recording is, no more than
     the pixels need is loaded: up to 2^29 values are averaged all, block by block (``reduce="mean"``); of more, each
-    column shows the mean of 8 spectra in its middle (``reduce="pick"``), and the picture says so.
+    column shows the mean of 8 spectra in its middle (``reduce="pick"``), and the picture says so. ``reduce="max"``
+    shows the highest value of each pixel: a line of one bin among a hundred keeps its level.
+
+    Two-sided spectra around a `center_frequency` are drawn over the offset from it, in MHz. Edges of the picture are
+    those of the first and last bin and row, not their centres.
 
     Parameters
     ----------
@@ -56,13 +65,17 @@ def plot_spectrogram(
     ax : Axes to draw on; without it, a new pyplot figure
     begin, end : UTC times (seconds, where the start of the recording is unknown); all of it unless given
     channel : which one, where there are several
+    scale : "dB", or "linear": the power itself
     reference : of the decibels, as in `to_decibel`
-    vmin, vmax : dB; the 2nd and 99.5th percentile of what is shown, rounded outwards, unless given
+    vmin, vmax : limits of the colours [dB, or the units]
+    percentiles : of what is shown, which are the limits, rounded outwards, where `vmin` and `vmax` are not given
     cmap : a matplotlib colour map or its name
     log_frequency : logarithmic frequency axis
     fmin, fmax : Hz
+    center : Hz that frequencies are shown as an offset from; `center_frequency` unless given, 0 for none
+    elapsed : whether time counts from the beginning; True for pictures shorter than a second, else False, unless given
     width, height : pixels, those of the Axes unless given
-    reduce : "mean" or "pick", see above
+    reduce : "mean", "max" or "pick", see above
     colorbar : draw a colour bar; or the Axes to draw it in
     title : text above, in place of name, duration and number of gaps
 
@@ -77,42 +90,48 @@ def plot_spectrogram(
     >>> plot_spectrogram(spectrogram(x, nfft=256), ax=Figure().add_subplot()).get_ylabel()
     'frequency (Hz)'
     """
-    _check_matplotlib()
+    check_matplotlib()
     if ax is None:
         from matplotlib import pyplot
 
         ax = pyplot.subplots(figsize=(12, 5), layout="constrained")[1]
     box = ax.get_window_extent()
-    made = _levels(
-        pixels(
-            x,
-            begin=begin,
-            end=end,
-            width=width or max(1, round(box.width)),
-            height=height or max(1, round(box.height)),
-            fmin=fmin,
-            fmax=fmax,
-            log_frequency=log_frequency,
-            channel=channel,
-            reduce=reduce,
-        ),
-        reference,
+    made = pixels(
+        x,
+        begin=begin,
+        end=end,
+        width=width or max(1, round(box.width)),
+        height=height or max(1, round(box.height)),
+        fmin=fmin,
+        fmax=fmax,
+        log_frequency=log_frequency,
+        channel=channel,
+        reduce=reduce,
     )
-    drawn = _draw(ax, made, _limits(made.values, vmin, vmax), cmap, log_frequency)
+    made = levels(made, scale, reference)
+    limits = colour_limits(made.values, scale, vmin, vmax, percentiles)
+    drawn = _draw(ax, made, limits, cmap, log_frequency, None if log_frequency else center_of(x, center), elapsed)
     if colorbar:
         where = {"ax": ax, "pad": 0.015, "fraction": 0.05, "aspect": 28} if colorbar is True else {"cax": colorbar}
         label_levels(ax.figure.colorbar(drawn, **where), made)
     ax.set_title(_title(x, made) if title is None else title, loc="left", fontsize="medium")
-    ax.set_title(made.attrs["pixels"], loc="right", fontsize="small", color=_GREY)
+    ax.set_title(_resolution(x, made), loc="right", fontsize="small", color=_GREY)
     return ax
 
 
 def save_spectrogram(
-    x: xr.DataArray, path: Any, *, width_px: int = 1600, height_px: int = 700, **settings: Any
+    x: xr.DataArray,
+    path: Any,
+    *,
+    width_px: int = 1600,
+    height_px: int = 700,
+    text: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> Path:
     """Draw a spectrogram, (time, [channel,] frequency) [u2 Hz-1, u2, or dB], into a PNG file, and return its path.
 
-    The file appears whole or not at all. `plot_area` says which of its pixels hold the spectrogram, one column of
+    The file appears whole or not at all, and the same array gives the same bytes. No pyplot is involved: any number of
+    threads may draw at once. `plot_area` says which of its pixels hold the spectrogram, one column of
     `plot_spectrogram` each.
 
     Parameters
@@ -120,6 +139,7 @@ def save_spectrogram(
     x : a spectrogram
     path : ends in .png; its folder must exist
     width_px, height_px : size of the whole picture
+    text : kept in the file, by name, beside the attributes of the array
     settings : of `plot_spectrogram`, except ax, width and height
 
     Raises
@@ -133,7 +153,7 @@ def save_spectrogram(
     ...     save_spectrogram(spectrogram(x, nfft=256), f"{folder}/sine.png").stat().st_size > 1000
     True
     """
-    _check_matplotlib()
+    check_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -156,7 +176,7 @@ def save_spectrogram(
     bar = axes(right + _BAR[0], right + sum(_BAR)) if with_bar else False
     plot_spectrogram(x, ax=axes(left, right), width=right - left, height=bottom - top, colorbar=bar, **settings)
     with writing(path) as temporary:
-        figure.savefig(temporary, format="png", metadata=_metadata(x))
+        figure.savefig(temporary, format="png", metadata=_metadata(x) | dict(text or {}))
     return path
 
 
@@ -175,38 +195,24 @@ def plot_area(width_px: int = 1600, height_px: int = 700, colorbar: bool = True)
     return left, top, right, bottom
 
 
-# ---- values ----------------------------------------------------------------------------------------------------------
+# ---- drawing ---------------------------------------------------------------------------------------------------------
 
 
-def _levels(made: xr.DataArray, reference: Any) -> xr.DataArray:
-    if not is_decibel(str(made.attrs.get("units", ""))):
-        return to_decibel(made, reference=reference, quantity="power")
-    if reference is not None:
-        raise RecordingError(f"reference={reference!r} was given with levels that have one: {made.attrs['units']!r}")
-    return made
-
-
-def _limits(decibels: np.ndarray, vmin: float | None, vmax: float | None) -> tuple[float, float]:
-    """Colour limits: robust percentiles, outwards to multiples of 5 dB (1 dB where the range is small)."""
-    finite = decibels[np.isfinite(decibels)]
-    low, high = (0.0, 1.0) if not finite.size else map(float, np.percentile(finite, (2, 99.5)))
-    step = 5 if high - low > 15 else 1
-    low = np.floor(low / step) * step if vmin is None else float(vmin)
-    high = np.ceil(high / step) * step if vmax is None else float(vmax)
-    if low >= high and vmin is not None and vmax is not None:
-        raise RecordingError(f"vmin={vmin}, vmax={vmax}: a lower and a higher level in dB were expected")
-    if low >= high:
-        low, high = (low, low + 1) if vmax is None else (high - 1, high)
-    return float(low), float(high)
-
-
-def _draw(ax: Any, made: xr.DataArray, limits: tuple[float, float], cmap: Any, log: bool) -> Any:
+def _draw(
+    ax: Any,
+    made: xr.DataArray,
+    limits: tuple[float, float],
+    cmap: Any,
+    log: bool,
+    center: float | None,
+    elapsed: bool | None,
+) -> Any:
     from matplotlib.colors import Normalize
 
     low, high = made["lower"].values, made["upper"].values
     values = made.values.T
     shown = np.ma.masked_invalid(np.where(np.isneginf(values), limits[0], values))  # no power is the lowest colour
-    time = TimeAxis(made)
+    time = TimeAxis(made, elapsed)
     left, right = time.limits
     norm = Normalize(*limits)
     ax.set_facecolor(GAP_COLOR)
@@ -224,8 +230,15 @@ def _draw(ax: Any, made: xr.DataArray, limits: tuple[float, float], cmap: Any, l
     ax.set_xlim(left, right)
     ax.set_ylim(edges[0], edges[-1])
     time.label(ax)
-    label_frequency(ax, edges[0], edges[-1], log=log)
+    label_frequency(ax.yaxis, edges[0], edges[-1], log=log, center=center)
     return drawn
+
+
+def center_of(x: xr.DataArray, given: float | None) -> float | None:
+    """Hz that the axis counts from, or None."""
+    if given is None and "center_frequency" in x.coords and x["center_frequency"].ndim == 0:
+        given = float(x["center_frequency"])
+    return given if given and np.isfinite(given) else None
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------
@@ -241,6 +254,19 @@ def _title(x: xr.DataArray, made: xr.DataArray) -> str:
     return f"{name}, {duration(seconds)}" + (f", {gaps} gap{'' if gaps == 1 else 's'} (grey)" if gaps else "")
 
 
+def _resolution(x: xr.DataArray, made: xr.DataArray) -> str:
+    """Width of a bin and length of a row, where all are alike, and what a pixel is made of."""
+    parts = []
+    frequency = x["frequency"].values
+    if len(frequency) > 1 and "lower" not in x["frequency"].coords:
+        width = float(frequency[-1] - frequency[0]) / (len(frequency) - 1)
+        if abs(float(frequency[1] - frequency[0]) - width) <= 1e-6 * width:
+            parts.append(f"bins of {hertz(width)}")
+    if isinstance(x.xindexes.get("time"), ClockIndex):
+        parts.append(f"rows every {duration(float(1 / clock(x).row_rate))}")
+    return ", ".join([*parts, *filter(None, [made.attrs["pixels"]])])
+
+
 def _metadata(x: xr.DataArray) -> dict[str, str]:
     from .. import __version__
 
@@ -248,6 +274,6 @@ def _metadata(x: xr.DataArray) -> dict[str, str]:
     return {"Software": f"reelarray {__version__}", "Title": str(x.name or "spectrogram"), "Description": attrs}
 
 
-def _check_matplotlib() -> None:
+def check_matplotlib() -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingPackage('pictures need matplotlib, which is not installed: pip install "reelarray[plot]"')
