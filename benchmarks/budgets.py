@@ -76,6 +76,8 @@ def of_engine(name: str) -> tuple[Budget, ...]:
         Budget("one-minute means against OSEkit's figure", means, speed("averages", averages.OSEKIT), least=8),
         Budget("quantiles over means", Cell("reductions", f"{name}, quantiles", "times as long as means"), most=3.5),
         Budget("IQ samples against iqtools' figure", speed("iq", iq.ours(name)), speed("iq", iq.IQTOOLS), least=1),
+        Budget("a .tiq file against iqtools' figure", speed("tiq", iq.of_tiq(name)), speed("tiq", iq.IQTOOLS), least=8),
+        Budget("a .tiq file of 1 GB: peak MiB", Cell("tiq", iq.of_tiq(name), "peak MiB"), most=381.0),  # 400 MB
     )
     return tuple(replace(budget, what=f"{name}: {budget.what}") for budget in asked)
 
@@ -108,6 +110,8 @@ def scale() -> tuple[Budget, ...]:
         Budget("run of a recipe over the bare computation, 10 s a unit", Cell("runs", 10.0, "run / bare"), most=1.05),
         Budget("what is left of 100,000 blocks: ms", Cell("resume", 100_000, "blocks of a store: ms"), most=1000),
         Budget("of 100,000 outputs: ms", Cell("resume", 100_000, "one output a recording: ms"), most=1000),
+        Budget("opening a .tiq file of 1 GB: ms", Cell("tiq opening", "ra.open_recording", "ms"), most=50),
+        Budget("the same: KiB read", Cell("tiq opening", "ra.open_recording", "KiB read"), most=256),
         Budget("Zarr, dB in 16 bits, against plain zarr", speed("writing", "dB in 16 bits: reelarray"), least=0.8),
     )
 

@@ -1,4 +1,4 @@
-"""Recordings to measure with: noise and tones, different in every second, as folders of WAV or FLAC files."""
+"""Recordings to measure with: noise and tones, different in every second, as WAV, FLAC or .tiq files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ RATE = 48000
 START = datetime(2022, 3, 1)
 NAME = "%Y%m%d_%H%M%S"
 FILE_SECONDS = 300
+MILLION = 2**20
 TONES = (441, 3000, 12345)  # Hz, whole numbers: each second of them is the same
 
 
@@ -92,3 +93,34 @@ def read_all(folder: str, dtype: str = "float32", suffix: str = "wav") -> np.nda
     import soundfile
 
     return np.concatenate([soundfile.read(path, dtype=dtype)[0] for path in paths(folder, suffix)])
+
+
+TIQ_HEADER = 96_648  # bytes, of a real one
+TIQ_SCALING = 5.2372117103283264e-12  # V a count, of a real one
+_TIQ = """<DataFile offset="{offset:09d}" version="0.3">\r
+<DataSetsCollection xmlns="http://www.tektronix.com"><DataSets><DataDescription>\r
+<DateTime>2022-03-01T00:00:00.0000000+00:00</DateTime><NumberSamples>{count}</NumberSamples>\r
+<Scaling units="Volts">{scaling}</Scaling><SamplingFrequency units="Hz">{rate}</SamplingFrequency>\r
+<SamplesType>IQ</SamplesType><NumberFormat>Int32</NumberFormat><Endian>Little</Endian>\r
+</DataDescription><ProductSpecific name="RSA5103A"><AcquisitionBandwidth units="Hz">{bandwidth}</AcquisitionBandwidth>\r
+<Frequency units="Hz">244778900</Frequency></ProductSpecific>\r
+<DataSet><TimestampOffset>0</TimestampOffset></DataSet></DataSets></DataSetsCollection>\r
+<Setup>{filling}</Setup></DataFile>"""
+
+
+def analyser(root: Path, count: int, rate: int) -> str:
+    """A .tiq file of so many IQ samples, int32 pairs behind a header as long as a real one; made unless it is there."""
+    path = root / f"{count}.tiq"
+    if not path.exists():
+        facts = {"offset": TIQ_HEADER, "count": count, "scaling": TIQ_SCALING, "rate": rate, "bandwidth": rate * 0.8}
+        empty = _TIQ.format(filling="", **facts).encode()
+        header = _TIQ.format(filling=" " * (TIQ_HEADER - len(empty)), **facts).encode()
+        temporary = path.with_suffix(".part")
+        with open(temporary, "wb") as file:
+            file.write(header)
+            for first in range(0, count, MILLION):
+                pairs = samples(2 * min(MILLION, count - first), seed=first).astype("<i4")
+                pairs *= 2**14
+                pairs.tofile(file)
+        temporary.rename(path)
+    return str(path)
