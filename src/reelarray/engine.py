@@ -13,7 +13,7 @@ from xarray.core.indexing import ExplicitIndexer, IndexingSupport, LazilyIndexed
 
 from . import graph
 from .errors import RecordingError
-from .formats import format_names, get_format
+from .formats import listed
 from .opening import open_recording
 from .recordings import clock, label
 from .table import SourceTable
@@ -45,7 +45,7 @@ class TableArray(BackendArray):
 class ReelarrayBackend(BackendEntrypoint):
     """Instrument recordings with exact clocks. The variable is `samples`; `chunks={}` gives chunks of a useful size."""
 
-    description = "Open recordings (WAV, FLAC, AIFF, npz, raw PCM, ...) with exact sample clocks"
+    description = "Open recordings (WAV, FLAC, .tiq, SigMF, ...) with exact sample clocks"
     url = "https://pypi.org/project/reelarray/"
     open_dataset_parameters = ("filename_or_obj", "drop_variables", "options")
 
@@ -82,5 +82,4 @@ class ReelarrayBackend(BackendEntrypoint):
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         if not isinstance(filename_or_obj, str | os.PathLike):
             return False
-        suffix = os.path.splitext(os.fspath(filename_or_obj))[1].lower()
-        return any(suffix in get_format(name).suffixes for name in format_names())
+        return os.fspath(filename_or_obj).lower().endswith(listed())
