@@ -7,10 +7,11 @@ from contextlib import closing
 from fractions import Fraction
 
 from ..errors import FormatError
-from ..source import Format, Header
+from ..source import Format, Header, Layout, Source
+from . import wav
+from .pairs import PairSource, check_radio, exact_rate, headerless, is_pairs
 from .pcm import encoding
 from .ranges import HeaderBytes
-from .wav import source
 
 
 def probe(
@@ -20,15 +21,20 @@ def probe(
     dtype: str | None = None,
     channels: int = 1,
     offset: int = 0,
+    center_frequency: float | None = None,
+    scale: float | None = None,
 ) -> Header:
     """Describe a file without a header.
 
     Parameters
     ----------
     rate : frames a second [Hz]
-    dtype : how one sample is stored: "<i2", "<i3" (24 bits, packed), "u1" (128 is zero), ">f4" ...
+    dtype : how one sample is stored: "<i2", "<i3" (24 bits, packed), "u1" (128 is zero), ">f4" ...; for complex samples
+        "ci8", "cu8", "ci16_le", "ci16_be", "cu16_le", "ci32_le", "cf32_le", "cf64_le" ... (I before Q, bits of each)
     channels : samples a frame, channel after channel
     offset : bytes before the first sample
+    center_frequency : what 0 Hz of complex samples stands for [Hz], 0 if left out
+    scale : volts of one count (of 1.0 for floats); left out, full scale is 1 and units are "1"
 
     Flags: "partial_frame" where the file ends inside a frame. Raises `FormatError` for a missing or impossible layout.
     """
@@ -37,13 +43,26 @@ def probe(
         raise FormatError(
             f"{path}: format='raw' has no header to look into, and {missing} was not given; give the rate in Hz and "
             "the type of a sample, such as rate=48000, dtype='<i2', and channels= and offset= (bytes) where they are "
-            "not 1 and 0"
+            "not 1 and 0; complex samples have types such as 'cf32_le', 'ci16_le' or 'cu8'"
         )
     if not (math.isfinite(rate) and rate > 0 and channels >= 1 and offset >= 0):
         raise FormatError(
             f"{path}: rate={rate}, channels={channels}, offset={offset} were given; rate > 0 Hz, channels >= 1 and "
             "offset >= 0 bytes are possible"
         )
+    if is_pairs(dtype):
+        with closing(HeaderBytes(path)) as file:
+            return headerless(
+                file,
+                "raw",
+                rate=rate,
+                dtype=dtype,
+                channels=channels,
+                offset=offset,
+                center_frequency=center_frequency,
+                scale=scale,
+            )
+    check_radio(path, center_frequency=center_frequency, scale=scale)
     stored = encoding(dtype)
     with closing(HeaderBytes(path)) as file:
         size, modified_ns = file.size, file.modified_ns
@@ -55,17 +74,25 @@ def probe(
         path=path,
         format="raw",
         frames=frames,
-        # A float means the decimal number that was written, not the nearest binary fraction.
-        rate=Fraction(str(rate)) if isinstance(rate, float) else Fraction(rate),
+        rate=exact_rate(rate),
         shape=(frames,) if channels == 1 else (frames, channels),
         dtype=stored.dtype.str,
         subtype=stored.subtype,
         layout=(stored.code, offset, channels),
         bytes=size,
         modified_ns=modified_ns,
-        scale=stored.scale,
+        scale=stored.scale if scale is None else scale,
+        units="1" if scale is None else "V",
         flags=("partial_frame",) if rest else (),
+        center_frequency=None if center_frequency is None else float(center_frequency),
     )
 
 
-FORMAT = Format(name="raw", suffixes=(), recognises=lambda head: False, probe=probe, source=source)
+def source(path: str, frames: int, layout: Layout, bytes: int, modified_ns: int) -> Source:
+    code, offset, channels = layout
+    if is_pairs(str(code)):
+        return PairSource(path, frames, str(code), int(offset or 0), int(channels or 1), False, bytes, modified_ns)
+    return wav.source(path, frames, layout, bytes, modified_ns)
+
+
+FORMAT = Format(name="raw", suffixes=(), recognises=lambda head: False, probe=probe, source=source, listed=())
