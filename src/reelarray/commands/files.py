@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .. import catalog as catalogs
@@ -129,9 +131,10 @@ def _metadata(table: pd.DataFrame, arguments: argparse.Namespace) -> Any:
 
 def info(arguments: argparse.Namespace) -> int:
     """`reel info FILE`: the header of one file."""
-    from ..formats import probe
+    from ..formats import is_complete, probe
 
     header = probe(arguments.file, arguments.format)
+    frame = header.shape[1:-1] if header.iq else header.shape[1:]
     seconds = float(header.frames / header.rate)
     table = catalogs.scan([arguments.file], format=arguments.format, cache=False)
     start = None if pd.isna(table["start"].iloc[0]) else table["start"].iloc[0].isoformat() + "Z"
@@ -141,9 +144,13 @@ def info(arguments: argparse.Namespace) -> int:
         "samples": header.frames,
         "rate_hz": float(header.rate),
         "seconds": seconds,
-        "channels": 1 if len(header.shape) == 1 else header.shape[1],
+        "channels": math.prod(frame),
+        "center_frequency_hz": header.center_frequency,
+        "iq": header.iq or np.dtype(header.dtype).kind == "c" or None,
+        "gaps_inside": len(header.breaks) or None,
         "subtype": header.subtype,
         "bytes": header.bytes,
+        "finished": is_complete(arguments.file, header.format),
         "start": start,
         "start_from": table["start_source"].iloc[0] or None,
         "anomaly": table["anomaly"].iloc[0] or None,
@@ -156,9 +163,10 @@ def info(arguments: argparse.Namespace) -> int:
         if name == "metadata":
             for key, text in value.items():
                 shown = text if isinstance(text, str) else json.dumps(text)
-                print(f"{key:<12} {shown if len(shown) <= 300 else shown[:297] + '...'}")
+                print(f"{key:<20} {shown if len(shown) <= 300 else shown[:297] + '...'}")
         elif value is not None:
-            print(f"{name:<12} {value:,}" if isinstance(value, int | float) else f"{name:<12} {value}")
+            count = isinstance(value, int | float) and not isinstance(value, bool)
+            print(f"{name:<20} {value:,}" if count else f"{name:<20} {value}")
     return OK
 
 
