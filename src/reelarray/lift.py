@@ -16,8 +16,8 @@ from .errors import RecordingError
 from .merging import Merge
 from .recordings import clock as clock_of
 from .recordings import label
-from .windows import Windows
-from .work import Kernel, StraightKernel, Taper, Work
+from .windows import Pace, Windows
+from .work import HopsKernel, Kernel, StraightKernel, Taper, Work
 
 
 def lift_windows(
@@ -136,48 +136,56 @@ def lift_rows(
 
 
 def lift_filter(
-    kernel: Kernel, x: xr.DataArray, windows: Windows, *, dtype: Any, frames: Any, block: int | None = None, name: str
+    kernel: HopsKernel,
+    x: xr.DataArray,
+    windows: Windows,
+    *,
+    dtype: Any,
+    frames: Any = None,
+    block: int | None = None,
+    name: str,
 ) -> xr.DataArray:
-    """Apply a kernel that makes `hop` new rows of each window: (time, ...) -> (time, ...), at the rows' own times.
+    """Apply a kernel that makes the rows of a hop of each window, at the pace of `windows`: (time, ...) -> (time, ...).
 
-    Of each stretch the first and last (length - hop) / 2 rows have no result: a row is made of as many rows before it
-    as after it.
+    Nothing is invented at the ends of a stretch: what would need rows from outside it has no result, and the clock
+    shows it. Rows that stand between those of x have labels between theirs.
 
     Parameters
     ----------
-    kernel : called as ``kernel(batch, out)`` with frames (windows, ..., length), fills out (windows, ..., hop); the
-        last frame of a stretch is filled up with zeros, and what they make is cut off
+    kernel : called as ``kernel(batch, out, number)`` with frames (windows, ..., length), fills out
+        (windows, ..., windows.rows), where window k of a stretch gives its rows from ``pace.first + k * windows.rows``
+        on; `number` is that of the first window of the batch. The last frame of a stretch is filled up with zeros, and
+        what they make is cut off
     x : a recording, in memory or lazy
-    windows : length and hop in rows
+    windows : length, hop, and the pace of what they give
     dtype, frames : of results, and of the frames that the kernel gets
     block : rows of one block of the result; chosen for about 4 Mi samples unless given
     name : prefix of the tasks, as the dashboard shows it
     """
     _check(windows, block)
-    clock, margin = clock_of(x), (windows.length - windows.hop) // 2
-    work = Work(
-        kernel=kernel,
-        windows=replace(windows, ragged=True),
-        shape=(),
-        dtype=str(np.dtype(dtype)),
-        frames=str(np.dtype(frames)),
-        hops=True,
-    )
+    pace, clock = windows.pace, clock_of(x)
+    assert pace is not None
+    work = replace(_work(kernel, x, windows, dtype, frames, None, None, {}), hops=True)
     plan = work.windows.plan(clock.first, clock.stops)
     data = layers.made_of(work, x.data, plan, clock, None, block, name)
-    return _labelled(data, x, _without_ends(clock, margin), {})
+    return _labelled(data, x, _at_pace(clock, pace), {})
 
 
-def _without_ends(clock: SampleClock, rows: int) -> SampleClock:
-    """The clock without the first and last rows of each stretch."""
-    counts = np.maximum(clock.stops - clock.first - 2 * rows, 0)
+def _at_pace(clock: SampleClock, pace: Pace) -> SampleClock:
+    """The clock of the rows that filters give of each stretch."""
+    counts = pace.count(clock.stops - clock.first)
     keep = counts > 0
-    return clock.with_stretches(
+    stands_alone = clock.lead == 0 and clock.span == clock.step  # then a row still stands for the time to the next
+    fine = clock.in_parts(clock.parts * pace.up)
+    step = clock.step * pace.down
+    return fine.with_stretches(
         np.flatnonzero(keep),
         first=(np.cumsum(counts) - counts)[keep],
-        offset=(clock.offset + rows * clock.step)[keep],
+        offset=(fine.offset + pace.first * step)[keep],
+        step=step,
+        span=step if stands_alone else fine.span,
         size=int(counts.sum()),
-    )
+    ).reduced()
 
 
 def _check(windows: Windows | None, block: int | None) -> None:

@@ -86,7 +86,7 @@ def block_rows(work: Work, plan: WindowPlan, ranges: Any, trailing: tuple[int, .
     values = int(np.prod(trailing, dtype=np.int64))
     if ranges is None:
         samples = (16 if seconds > MONTH else 4) * MEBI // max(1, values)
-        rows = samples if work.hops else samples // work.windows.hop
+        rows = samples * work.windows.rows // work.windows.hop
     else:
         cells = len(ranges[0])
         each = plan.size * work.windows.hop * values // max(1, cells)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from .merging import LEAF, Merge, Shape, Tree
 from .windows import Run, Windows
 
 Kernel = Callable[[np.ndarray, np.ndarray], None]
+HopsKernel = Callable[[np.ndarray, np.ndarray, int], None]  # and the number of the first window in its stretch
 Read = Callable[[int, int], np.ndarray]
 Taper = np.ndarray | Callable[[], np.ndarray] | None  # or what makes it, where its values are much to send
 
@@ -222,19 +223,20 @@ def windows_block(work: Work, read: Read, runs: Sequence[Run], trailing: Shape) 
 
 
 def hops_block(work: Work, read: Read, runs: Sequence[Run], part: Sequence[int], trailing: Shape) -> np.ndarray:
-    """Results of windows that give `hop` rows each, end to end: (rows, *trailing), without the first and last few."""
+    """Results of windows that give the rows of a hop each, end to end: (rows, *trailing), without those of others."""
     skip, rows = part or (0, 0)
-    assert not isinstance(work.kernel, StraightKernel)
+    kernel, pace = cast(HopsKernel, work.kernel), work.windows.pace
+    assert pace is not None
     out, at = work.empty(rows, trailing), -skip
     for run in runs:
-        left = run.stop - run.start - (work.windows.length - work.windows.hop)
+        left, number = int(pace.count(np.array(run.stop - run.start))), run.number
         for batch in batches(work, read, [run], trailing):
-            made = np.empty((*batch.shape[:-1], work.windows.hop), work.dtype)
-            work.kernel(batch, made)
+            made = np.empty((*batch.shape[:-1], work.windows.rows), work.dtype)
+            kernel(batch, made, number)
             along = np.moveaxis(made, -1, 1).reshape(-1, *trailing)[:left]
             low, high = max(at, 0), min(at + len(along), rows)
             out[low:high] = along[low - at : high - at]
-            at, left = at + len(along), left - len(along)
+            at, left, number = at + len(along), left - len(along), number + len(batch)
     return out
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reelarray.windows import Windows, even_blocks, leaves
+from reelarray.windows import Pace, Windows, even_blocks, leaves
 
 
 @st.composite
@@ -24,9 +24,20 @@ def stretches(draw, most=5, longest=40):
 
 
 windows = st.builds(Windows, length=st.integers(1, 12), hop=st.integers(1, 15))
-ragged = st.integers(1, 9).flatmap(
-    lambda hop: st.builds(Windows, length=st.integers(hop, hop + 8), hop=st.just(hop), ragged=st.just(True))
-)
+
+
+@st.composite
+def paced(draw):
+    """Windows of a filter that gives `up` rows for every `down`."""
+    up, down = draw(st.sampled_from([(1, 1), (1, 3), (2, 1), (3, 2), (2, 5), (5, 4)]))
+    before, after, units = draw(st.integers(0, 6)), draw(st.integers(0, 6)), draw(st.integers(1, 4))
+    pace = Pace(-(-before * up // down), after, up, down)
+    return Windows((pace.first + units * up - 1) * down // up + after + 1, units * down, pace)
+
+
+def given_from(pace: Pace, rows: int) -> int:
+    """How many rows a stretch of so many gives, counted one by one."""
+    return sum(m * pace.down // pace.up + pace.after < rows for m in range(pace.first, (rows + 1) * pace.up + 1))
 
 
 def brute_force(starts, stops, w) -> list[tuple[int, int]]:
@@ -34,13 +45,13 @@ def brute_force(starts, stops, w) -> list[tuple[int, int]]:
     found = []
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
         first = start
-        while first + w.length <= stop or (w.ragged and first + w.length - w.hop < stop):
+        while first + w.length <= stop or (w.pace and given_from(w.pace, stop - first)):
             found.append((first, min(first + w.length, stop)))
             first += w.hop
     return found
 
 
-@given(stretches(), windows | ragged)
+@given(stretches(), windows | paced())
 def test_every_window_is_planned_once_and_lies_in_one_stretch(rows, w):
     plan = w.plan(*rows)
     expected = brute_force(*rows, w)
@@ -54,7 +65,7 @@ def test_every_window_is_planned_once_and_lies_in_one_stretch(rows, w):
         assert sum(a <= run.start and run.stop <= b for a, b in zip(*rows, strict=True)) == 1
 
 
-@given(stretches(), windows | ragged, st.data())
+@given(stretches(), windows | paced(), st.data())
 def test_every_window_is_owned_by_the_block_of_its_first_row(rows, w, data):
     """Blocks of any sizes own each window exactly once, and ask for no row that no window of theirs needs."""
     plan, expected = w.plan(*rows), brute_force(*rows, w)
@@ -69,13 +80,13 @@ def test_every_window_is_owned_by_the_block_of_its_first_row(rows, w, data):
         assert [r.stop for r in runs] == [dict(expected)[r.start + (r.count - 1) * w.hop] for r in runs]
 
 
-@given(stretches(), ragged)
-def test_ragged_windows_give_every_row_that_a_block_filter_keeps_once(rows, w):
+@given(stretches(), paced())
+def test_windows_at_a_pace_give_every_row_of_a_stretch_once(rows, w):
     plan = w.plan(*rows)
     before = plan.outputs(np.arange(plan.size + 1))
-    each = [stop - first - (w.length - w.hop) for first, stop in brute_force(*rows, w)]
+    each = [min(w.rows, given_from(w.pace, stop - first)) for first, stop in brute_force(*rows, w)]
     assert before.tolist() == np.append(0, np.cumsum(each, dtype=int)).tolist()
-    kept = [max(0, b - a - (w.length - w.hop)) for a, b in zip(*rows, strict=True)]
+    kept = [given_from(w.pace, b - a) for a, b in zip(*rows, strict=True)]
     assert before[-1] == sum(kept)
     assert [plan.gives(row) for row in range(int(before[-1]))] == np.repeat(np.arange(plan.size), each).tolist()
 

@@ -13,7 +13,7 @@ from scipy import fft
 from ..errors import RecordingError
 from ..lift import lift_filter
 from ..recordings import check_recording, clock, describe
-from ..windows import Windows
+from ..windows import Pace, Windows
 from .reduce import after
 
 LONGEST = 2**18 + 1  # taps; blocks of more would no longer fit beside each other in memory
@@ -35,7 +35,8 @@ class Fir:
 
     @property
     def windows(self) -> Windows:
-        return Windows(self.length, self.length - len(self.taps) + 1)
+        half = len(self.taps) // 2
+        return Windows(self.length, self.length - 2 * half, Pace(first=half, after=half))
 
     @cached_property
     def response(self) -> np.ndarray:
@@ -50,7 +51,7 @@ class Fir:
     def __getstate__(self) -> dict[str, Any]:
         return {"taps": self.taps, "length": self.length}  # responses are made where they are used
 
-    def __call__(self, batch: np.ndarray, out: np.ndarray) -> None:
+    def __call__(self, batch: np.ndarray, out: np.ndarray, number: int = 0) -> None:
         """(windows, ..., length) -> (windows, ..., hop): NaN where a tap meets a sample that is not finite."""
         missing = None
         if not np.isfinite(batch).all():  # an FFT would spread it over the whole block
