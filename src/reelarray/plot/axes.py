@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..decibels import is_decibel
 from ..recordings import clock
 
 _DAY = 86400.0
@@ -23,6 +24,7 @@ _HERTZ = ((5e9, "GHz", 1e9), (5e6, "MHz", 1e6), (5e3, "kHz", 1e3), (-1.0, "Hz", 
 _TICKS = ["%Y", "%b", "%d", "%H:%M", "%H:%M", "%H:%M:%S.%f"]
 _LARGER = ["", "%Y", "%b", "%b %d", "%H:%M", "%H:%M:%S.%f"]
 _DATE = ["", "%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%d", "%Y-%m-%d"]
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 WALL_CLOCK = 1.0  # seconds: shorter pictures count from their beginning, as labels of a clock would not fit
 
 
@@ -121,9 +123,18 @@ def hertz(width: float) -> str:
 
 
 def label_levels(bar: Any, made: xr.DataArray) -> None:
-    """The label of a colour bar."""
-    name = str(made.attrs.get("long_name", "level"))
-    bar.set_label(f"{name}\n({pretty_units(str(made.attrs.get('units', 'dB')))})")
+    """Ticks and label of a colour bar; a power of ten that all ticks share stands in the label."""
+    from matplotlib.ticker import FuncFormatter
+
+    name, units = str(made.attrs.get("long_name", "level")), str(made.attrs.get("units", "dB"))
+    text = pretty_units(units)
+    if not is_decibel(units):
+        largest = max(map(abs, bar.mappable.get_clim()))
+        power = int(np.floor(np.log10(largest))) if largest > 0 else 0
+        if not -2 <= power <= 3:
+            bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:.4g}"))
+            text = f"10{str(power).translate(_RAISED)} {text}"
+    bar.set_label(f"{name}\n({text})")
     bar.outline.set_visible(False)
 
 

@@ -230,7 +230,7 @@ def _caption(reduce: str, rows: float, bins: float) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.1f}" if value < 10 else f"{round(value):,}"
+    return f"{value:.2g}" if value < 10 else f"{round(value):,}"
 
 
 # ---- frequency -------------------------------------------------------------------------------------------------------

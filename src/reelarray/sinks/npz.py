@@ -8,7 +8,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -21,7 +21,7 @@ from ..exact import NANOSECONDS
 from ..recordings import clock as clock_of
 from ..signal.levels import to_decibel
 from ..timeindex import ClockIndex
-from . import clocktable
+from . import clocktable, npzrows
 from .atomic import check_folder, writing
 from .provenance import plain
 
@@ -30,7 +30,7 @@ MOST_LABELS = 10**7  # above, the clock table stands alone
 MOST_INPUTS = 100
 RESERVED = frozenset(("data", "attrs", "layout", "clock_stretches", "clock_knots", "clock_source", "samplerate"))
 VERSION = 1
-Layout = Literal["reelarray", "osmose", "osekit"]
+Layout = Literal["reelarray", "osmose", "osekit", "datacrunch"]
 
 
 def write_npz(
@@ -52,10 +52,14 @@ def write_npz(
       dB; `Freq` [Hz]; `Time` [s], the centres of the windows since the first sample
     - "osekit": `fs, time, freq, window, hop, sx, mfft, db_ref, v_lim, timestamps` with `sx` (frequency, time) linear
       power; for a spectrogram without gaps
+    - "datacrunch": `arr_0` (1, frequency) absolute Hz and `arr_1` (time, 1), seconds from the first sample to the start
+      of each frame, both float64; `arr_2` (time, frequency) float32 power; `fs`, `center` [Hz], `units`, `start_time`
+      (UTC text), `params` (JSON). Written block by block: a lazy array is never whole in memory. Frequencies are those
+      of the bins, where iqtools has them half a bin too high, in float32
 
     Parameters
     ----------
-    x : an array; for the matrices a spectrogram (time, frequency), power or dB
+    x : an array; for the matrices a spectrogram (time, frequency), power or dB (power only in datacrunch's layout)
     path : ends in .npz; its folder must exist
     layout : see above
     compress : smaller by a tenth to a half, slower
@@ -78,8 +82,8 @@ def write_npz(
     path = Path(path)
     if path.suffix != ".npz":
         raise RecordingError(f"{path} was given; a name that ends in .npz was expected")
-    if layout not in ("reelarray", "osmose", "osekit"):
-        raise RecordingError(f"layout={layout!r} was given; 'reelarray', 'osmose' or 'osekit' was expected")
+    if layout not in get_args(Layout):
+        raise RecordingError(f"layout={layout!r} was given; one of {', '.join(map(repr, get_args(Layout)))} was expected")
     if not isinstance(x, xr.DataArray):
         raise RecordingError(f"a {type(x).__name__} was given; an xarray.DataArray was expected")
     if x.nbytes > MOST_BYTES:
@@ -93,8 +97,11 @@ def write_npz(
         raise OutputExists(f"{path} is there already; pass overwrite=True to replace it, or another name")
     check_folder(path)
     about = _about(x, layout)
-    x = x.copy(data=np.asarray(x.data))
-    members = {"reelarray": _own, "osmose": _osmose, "osekit": _osekit}[layout](x)
+    if layout == "datacrunch":
+        npzrows.check_rows(x)
+    else:
+        x = x.copy(data=np.asarray(x.data))
+    members = {"reelarray": _own, "osmose": _osmose, "osekit": _osekit, "datacrunch": npzrows.rows_of}[layout](x)
     with writing(path) as temporary:
         _save(temporary, {**members, **about}, compress)
     return path
@@ -105,7 +112,7 @@ def _save(path: Path, members: Mapping[str, Any], compress: bool) -> None:
     with zipfile.ZipFile(path, "w", kind) as archive:
         for name, values in members.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(values), allow_pickle=False)
+                npzrows.write_rows(member, values)
 
 
 # ---- what all layouts have -------------------------------------------------------------------------------------------

@@ -96,17 +96,18 @@ def _as_it_was(path: Any, found: dict[str, np.ndarray], about: dict[str, Any]) -
         raise FormatError(f"{path} has format {about['reelarray']}, {VERSION} is known: a newer reelarray wrote it")
     attrs = {k: v for k, v in json.loads(str(found["attrs"])).items() if k not in _NOT_OURS}
     dims = about["dims"]
-    names = {"reelarray": "data", "osmose": "Sxx", "osekit": "sx"}
+    names = {"reelarray": "data", "osmose": "Sxx", "osekit": "sx", "datacrunch": "arr_2"}
     data = found[names[about["layout"]]]
-    if about["layout"] != "reelarray":
+    if about["layout"] in ("osmose", "osekit"):
         if is_decibel(str(attrs.get("units", ""))):
             data = found["log_spectro"] if "log_spectro" in found else _levels(data, float(attrs.get("reference", 1)))
         data = xr.Variable(("frequency", "time"), data).transpose(*dims).values
-    places = {"reelarray": "{}", "osmose": "coord_{}", "osekit": "coord_{}"}[about["layout"]]
+    places = "{}" if about["layout"] == "reelarray" else "coord_{}"
     coords = {}
     for name, coord in about["coords"].items():
-        key = {"osmose": "Freq", "osekit": "freq"}.get(about["layout"]) if name == "frequency" else None
-        coords[name] = xr.Variable(coord["dims"], found[key or places.format(name)], coord["attrs"])
+        key = {"osmose": "Freq", "osekit": "freq", "datacrunch": "arr_0"}.get(about["layout"])
+        values = found[key].ravel() if key is not None and name == "frequency" else found[places.format(name)]
+        coords[name] = xr.Variable(coord["dims"], values, coord["attrs"])
     if about["clock"] is None:
         return xr.DataArray(data, dims=dims, coords=coords, attrs=attrs, name=about["name"])
     source = found.get("clock_source")

@@ -183,7 +183,7 @@ def test_averaged_spectra_of_osekit(tmp_path: Path, many: bool) -> None:
     ("x", "name", "options", "message"),
     [
         ("spectrogram", "x.npy", {}, r"ends in \.npz"),
-        ("spectrogram", "x.npz", {"layout": "matlab"}, "'reelarray', 'osmose' or 'osekit'"),
+        ("spectrogram", "x.npz", {"layout": "matlab"}, "'reelarray', 'osmose', 'osekit', 'datacrunch'"),
         ("samples", "x.npz", {"layout": "osmose"}, "ra.spectrogram"),
         ("stft", "x.npz", {"layout": "osmose"}, "complex64"),
         ("channels", "x.npz", {"layout": "osekit"}, r"isel\(channel=0\)"),
