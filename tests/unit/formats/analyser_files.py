@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 RATE = 390_625.0
 CENTER = 244_778_900.0
@@ -17,6 +21,34 @@ DATE_TIME = "2014-08-01T10:33:15.9782727+02:00"
 START_NS = 1_406_881_995_978_272_700
 # What a real RSA5103A writes before the first sample.
 REAL_HEADER_BYTES = 96_648
+# Two to the thirtieth copies of "ha", if anybody expands them.
+LAUGHS = (
+    "<!DOCTYPE laughs [<!ENTITY a0 'ha'>"
+    + "".join(f"<!ENTITY a{k} '&a{k - 1};&a{k - 1};'>" for k in range(1, 31))
+    + "]><laughs>&a30;</laughs>"
+)
+
+
+def probe_in_bounded_memory(format: str, path: str) -> str:
+    """What probing raises in a process that may not take 128 MB more than it has at its start; skips off Linux."""
+    if not os.path.exists("/proc/self/statm"):
+        pytest.skip("memory is measured by way of /proc")
+    code = f"""
+        import resource
+        from reelarray.errors import FormatError
+        from reelarray.formats import {format}
+        size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + (128 << 20),) * 2)
+        try:
+            {format}.probe({path!r})
+        except FormatError as error:
+            print(error)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
 
 
 def tone(frames: int, *, rate: float = RATE, frequency: float = RATE / 8, full: float = 2.0**28) -> np.ndarray:
