@@ -1,10 +1,10 @@
-"""Cells: which windows are averaged together, by the wall clock, and how the averages are labelled."""
+"""Cells: which windows are averaged together, by the wall clock or by number, and how the averages are labelled."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ import pandas as pd
 from .clock import SampleClock
 from .errors import RecordingError
 from .exact import NANOSECONDS
+
+Remainder = Literal["drop", "keep"]
 
 MOST_CELLS = 2**26  # a second a cell for two years; more would be gigabytes before the first is computed
 
@@ -49,7 +51,7 @@ def parse_every(every: Any) -> int:
     """A span such as "60s", "1h", a timedelta -> ns."""
     if isinstance(every, bool | int | float | np.number):
         raise RecordingError(
-            f"every={every!r}: a span such as '60s' was expected (or, in ra.average, a number of rows)"
+            f"every={every!r}: a span such as '60s' was expected (or, in averages, a whole number of rows)"
         )
     if isinstance(every, str) and not any(letter.isalpha() for letter in every):  # pandas takes it as nanoseconds
         raise RecordingError(f"every={every!r} has no unit of time: '60s', '1h', '1D' or the like was expected")
@@ -105,6 +107,60 @@ def wall_clock(windows: SampleClock, every: int, min_fraction: float = 0.0) -> C
 def by_span(windows: SampleClock, every: Any, min_fraction: float = 0.0) -> Cells:
     """Windows by the wall clock, for a span such as "60s"; all of them as one cell for None."""
     return everything(windows) if every is None else wall_clock(windows, parse_every(every), min_fraction)
+
+
+def by_number(windows: SampleClock, every: int, remainder: Remainder = "drop") -> Cells:
+    """Each `every` windows in a row of a stretch, labelled at the mean of their times.
+
+    Windows left over at the end of a stretch make no cell, or with "keep" a shorter one: labelled, and bounded, as a
+    whole one that begins there, so that the cells of a stretch stay evenly spaced.
+    """
+    rows = windows.stops - windows.first
+    counts = rows // every if remainder == "drop" else -(-rows // every)
+    if (total := int(counts.sum())) > MOST_CELLS:
+        raise RecordingError(
+            f"every={every} would make {total:,} groups of {windows.size:,} rows; up to {MOST_CELLS:,} were expected: "
+            "pass a larger number, or select a part first"
+        )
+    number = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+    begin = np.repeat(windows.first, counts) + number * every
+    end = np.minimum(begin + every, np.repeat(windows.stops, counts))
+    effort = ((end - begin - 1) * windows.step + windows.span) / windows.parts / float(windows.rate)
+    return Cells(begin, end, number_clock(windows, every, remainder), effort)
+
+
+def number_clock(windows: SampleClock, every: int, remainder: Remainder = "drop") -> SampleClock:
+    """The clock of the cells of `by_number`."""
+    if remainder == "keep":  # stretches as long as their cells
+        rows = -(-(windows.stops - windows.first) // every) * every
+        windows = windows.replace(first=np.cumsum(rows) - rows, size=int(rows.sum()))
+    return windows.windows(every, every, "mean")
+
+
+def check_number(every: Any, remainder: str, min_fraction: float) -> int | None:
+    """`every` where it is a number of rows, None where it is a span; with either, only its own options."""
+    if remainder not in ("drop", "keep"):
+        raise RecordingError(f"remainder={remainder!r} was given; 'drop' or 'keep' was expected")
+    if isinstance(every, bool) or not isinstance(every, int | np.integer):
+        if remainder != "drop":
+            raise RecordingError(
+                f"remainder={remainder!r} was given with every={every!r}: it belongs to a number of rows"
+            )
+        return None
+    if every < 1:
+        raise RecordingError(f"every={every}: 1 row or more was expected")
+    if min_fraction:
+        raise RecordingError(
+            f"min_fraction={min_fraction!r} was given with every={every}, a number of rows: it belongs to spans such "
+            "as '60s'; remainder= says what becomes of rows left over"
+        )
+    return int(every)
+
+
+def by_every(windows: SampleClock, every: Any, min_fraction: float = 0.0, remainder: Remainder = "drop") -> Cells:
+    """Windows by number for a whole number, by the wall clock for a span, all of them as one cell for None."""
+    number = check_number(every, remainder, min_fraction)
+    return by_span(windows, every, min_fraction) if number is None else by_number(windows, number, remainder)
 
 
 def everything(windows: SampleClock) -> Cells:

@@ -9,25 +9,27 @@ import numpy as np
 import xarray as xr
 from scipy import fft
 
-from ..cells import Cells, by_span
+from ..cells import Cells, Remainder, by_every
 from ..clock import SampleClock
 from ..errors import RecordingError
 from ..lift import lift_reduce, lift_windows
-from ..merging import Mean, Median, wide
+from ..merging import wide
 from ..recordings import check_recording, clock, describe
 from ..windows import Windows
 from .engines import CompiledSpectra, Engine, choose
-from .reduce import averaging, of_cells
+from .reduce import MERGES, Kind, averaging, check_merge, of_cells
 from .spectrum import Spectrum
 
-Scaling = Literal["density", "spectrum"]
+Scaling = Literal["density", "spectrum", "raw"]
 
 # ---- kernels ---------------------------------------------------------------------------------------------------------
 
 
-def power_spectra(batch: np.ndarray, out: np.ndarray, *, nfft: int) -> None:
+def power_spectra(batch: np.ndarray, out: np.ndarray, *, nfft: int, doubled: bool = True) -> None:
     """(windows, ..., length) real -> (windows, ..., frequency): one-sided power of doubled input."""
     _add_squares(fft.rfft(batch, n=nfft, axis=-1, overwrite_x=True), out)
+    if not doubled:
+        return
     out[..., 0] *= 0.5
     if nfft % 2 == 0:
         out[..., -1] *= 0.5
@@ -111,7 +113,7 @@ def stft(
     hop: int | None = None,
     window: Any = "hann",
     window_length: int | None = None,
-    scaling: Scaling | None = "spectrum",
+    scaling: Literal["density", "spectrum"] | None = "spectrum",
     detrend: Literal[False, "constant", "linear"] = False,
     dtype: Any = "float32",
     engine: Engine | None = None,
@@ -193,7 +195,9 @@ def spectrogram(
     window : name for `scipy.signal.get_window` (periodic), (name, parameter), or an array of window_length values
     scaling : "density", |X|^2 / (rate * sum(window^2)): the mean square of the signal is the sum over frequency times
         rate / nfft; or "spectrum", |X|^2 / sum(window)^2: a tone of amplitude A peaks at A^2 / 2
-        (Heinzel, Ruediger, Schilling 2002, "Spectrum and spectral density estimation by the DFT", sections 9 and 10)
+        (Heinzel, Ruediger, Schilling 2002, "Spectrum and spectral density estimation by the DFT", sections 9 and 10); a
+        tone of complex samples, A exp(i w t), peaks at A^2. Or "raw", |X|^2 and no factor at all, not for one-sided
+        spectra either: what some other programs give, for comparison with them (real samples always by SciPy)
     detrend : subtract from each window its mean ("constant") or its line ("linear")
     dtype : of the result and of all arithmetic: "float32" (from float64 1e-5 dB in bins to 20 dB below the peak of a
         spectrum, 1e-3 dB to 60 dB below) or "float64"
@@ -205,6 +209,9 @@ def spectrogram(
     Raises
     ------
     RecordingError : impossible parameters, or a window longer than every stretch
+
+    The attribute `amplitude` says of what the powers are squares: "rms" amplitudes for real samples, "peak" ones, of
+    the envelope, for complex samples; `noise_bandwidth` (Hz) is that of the window.
 
     >>> from reelarray import recording
     >>> x = recording(np.cos(2 * np.pi * 8 * np.arange(64) / 64), rate=64, units="V")
@@ -227,7 +234,8 @@ def power_spectrum(
     window_length: int | None = None,
     scaling: Scaling = "density",
     detrend: Literal[False, "constant", "linear"] = False,
-    average: Literal["mean", "median"] = "mean",
+    average: Kind = "mean",
+    remainder: Remainder = "drop",
     min_fraction: float = 0.0,
     dtype: Any = "float32",
     engine: Engine | None = None,
@@ -240,9 +248,12 @@ def power_spectrum(
 
     Parameters
     ----------
-    every : a span such as "60s": one spectrum for each wall-clock bin, as in `average`; without it, one spectrum of
-        everything, without `time`, with scalar coordinates `count` (windows) and `effort` (s)
-    average : "mean", or "median" over the bias of a median (Allen et al. 2012), which a few loud windows cannot move
+    every : a span such as "60s": one spectrum for each wall-clock bin; or a number: one for each so many windows, as in
+        `average`; without it, one spectrum of everything, without `time`, with scalar coordinates `count` (windows) and
+        `effort` (s)
+    average : "mean"; "median" over the bias of a median (Allen et al. 2012), which a few loud windows cannot move;
+        "max" or "min", bin by bin
+    remainder : "drop" or "keep" windows left over at the end of a stretch, where `every` is a number, as in `average`
     min_fraction : leave out bins with less than this fraction of their span in real samples
     others : as for `spectrogram`; SciPy's `welch` has detrend="constant" by default, this function subtracts nothing
         unless told
@@ -259,11 +270,10 @@ def power_spectrum(
     x = check_recording(x)
     s = Spectrum.of(x, nfft, hop, window, window_length)
     own = _check_fits(x, s.windows)
-    if average not in ("mean", "median"):
-        raise RecordingError(f"average={average!r} was given; 'mean' or 'median' was expected")
-    cells = by_span(own.windows(s.window_length, s.hop), every, min_fraction)
+    check_merge("average", average)
+    cells = by_every(own.windows(s.window_length, s.hop), every, min_fraction, remainder)
     out = _powers(x, s, scaling, detrend, dtype, engine, block, name="power_spectrum", cells=cells, merge=average)
-    return of_cells(out, cells, every, averaging(average, every, min_fraction))
+    return of_cells(out, cells, every, averaging(average, every, min_fraction, remainder), remainder)
 
 
 def _powers(
@@ -281,7 +291,9 @@ def _powers(
 ) -> xr.DataArray:
     real, frames = _precision(x, dtype)
     engine = choose(engine)
-    kernel, prepare = _kernel(s, detrend, engine, power=True)
+    if scaling == "raw" and not s.two_sided:
+        engine = "scipy"  # compiled kernels halve bins that have no mirror image
+    kernel, prepare = _kernel(s, detrend, engine, power=True, doubled=scaling != "raw")
     how = {
         "dtype": real,
         "frames": frames,
@@ -294,22 +306,18 @@ def _powers(
     if cells is None:
         out = lift_windows(kernel, x, s.windows, **how)
     else:
-        out = lift_reduce(kernel, x, s.windows, Median() if merge == "median" else Mean(), cells, **how)
-    squared = "1" if s.units == "1" else _squared(s.units)
-    units = squared if scaling == "spectrum" else ("Hz-1" if squared == "1" else f"{squared} Hz-1")
-    quantity = "power spectral density" if scaling == "density" else "power spectrum"
-    return describe(out.rename(name), units=units, long_name=quantity, **s.attrs(scaling, detrend, real, engine))
+        out = lift_reduce(kernel, x, s.windows, MERGES[merge], cells, **how)
+    own = {**s.power_attrs(scaling), "noise_bandwidth": s.noise_bandwidth()}
+    return describe(out.rename(name), **own, **s.attrs(scaling, detrend, real, engine))
 
 
-def _kernel(s: Spectrum, detrend: Any, engine: Engine, *, power: bool) -> tuple[Any, Any]:
+def _kernel(s: Spectrum, detrend: Any, engine: Engine, *, power: bool, doubled: bool = True) -> tuple[Any, Any]:
     """(kernel, what prepares its frames) of an engine."""
     prepare = _prepare(detrend)
     if engine == "numba":
         return CompiledSpectra(s.nfft, power, s.two_sided, str(detrend) if prepare else False), None
     if not power:
         return partial(complex_spectra, nfft=s.nfft), prepare
-    return partial(power_spectra_two_sided if s.two_sided else power_spectra, nfft=s.nfft), prepare
-
-
-def _squared(units: str) -> str:
-    return f"{units}2" if units.isalpha() else f"({units})2"
+    if s.two_sided:
+        return partial(power_spectra_two_sided, nfft=s.nfft), prepare
+    return partial(power_spectra, nfft=s.nfft, doubled=doubled), prepare

@@ -66,22 +66,25 @@ class Spectrum:
             ) from None
 
     def frequencies(self) -> np.ndarray:
-        """Hz, ascending: from 0 for real samples, around `center_frequency` for complex ones."""
+        """Hz, ascending: from 0 for real samples; for complex ones bin nfft // 2 is exactly `center_frequency`."""
         if self.two_sided:
-            return fft.fftshift(fft.fftfreq(self.nfft, 1 / self.rate)) + self.center
+            return (np.arange(self.nfft) - self.nfft // 2) * self.rate / self.nfft + self.center
         return fft.rfftfreq(self.nfft, 1 / self.rate)
 
     def scaled_taper(self, scaling: str | None, real: np.dtype, *, power: bool) -> Taper:
         """The taper times what makes squared spectra powers (Heinzel et al. 2002), or spectra amplitudes.
 
         Scaled before the FFT, not after: that costs nothing. Powers of real samples come out doubled, for the one-sided
-        spectrum; the kernel halves the bins that have no mirror image.
+        spectrum; the kernel halves the bins that have no mirror image. ("raw" ones are neither doubled nor halved.)
         """
         taper = self.taper()
-        scales = {"density": self.rate * np.sum(taper**2), "spectrum": np.sum(taper) ** 2, None: 1.0}
-        if scaling not in scales or (power and scaling is None):
-            raise RecordingError(f"scaling={scaling!r} was given; 'density' or 'spectrum' was expected")
-        scale = float(np.sqrt((2 if power and not self.two_sided else 1) / scales[scaling]))
+        scales = {"density": self.rate * np.sum(taper**2), "spectrum": np.sum(taper) ** 2}
+        scales["raw" if power else None] = 1.0  # type: ignore[index]
+        if scaling not in scales:
+            expected = "'density', 'spectrum' or 'raw'" if power else "'density', 'spectrum' or None"
+            raise RecordingError(f"scaling={scaling!r} was given; {expected} was expected")
+        doubled = power and not self.two_sided and scaling != "raw"
+        scale = float(np.sqrt((2 if doubled else 1) / scales[scaling]))
         made = NamedTaper(self.window, self.window_length, scale, str(real))
         return made if taper.nbytes > SENT and self.named else (taper * scale).astype(real)
 
@@ -90,6 +93,13 @@ class Spectrum:
         """Whether the window is one of SciPy's, and not given by its values."""
         parts = self.window if isinstance(self.window, tuple) else (self.window,)
         return all(isinstance(part, str | int | float) for part in parts)
+
+    def noise_bandwidth(self, *tapers: np.ndarray) -> float | None:
+        """Equivalent noise bandwidth, Hz: density times it is the "spectrum" (Heinzel et al. 2002, section 9)."""
+        tapers = tapers or (self.taper(),)
+        energy = sum(float(np.sum(taper**2)) for taper in tapers)
+        gain = sum(float(np.sum(taper)) ** 2 for taper in tapers)
+        return float(f"{self.rate * energy / gain:.12g}") if gain else None  # the same whatever adds it up
 
     def coordinate(self) -> xr.Variable:
         attrs = {"units": "Hz", "long_name": "frequency"}
@@ -104,6 +114,17 @@ class Spectrum:
         settings = {"nfft": self.nfft, "hop": self.hop, "window": name, "window_length": self.window_length}
         how = {"detrend": str(detrend or "none"), "precision": str(real), "engine": engine}
         return {**settings, "scaling": scaling or "none", **how}
+
+    def power_attrs(self, scaling: str) -> dict[str, Any]:
+        """units, long_name, and of what amplitudes the powers are the squares."""
+        squared = "1" if self.units == "1" else f"{self.units}2" if self.units.isalpha() else f"({self.units})2"
+        density = "Hz-1" if squared == "1" else f"{squared} Hz-1"
+        name = {"density": "power spectral density", "spectrum": "power spectrum", "raw": "power spectrum, not scaled"}
+        return {
+            "units": density if scaling == "density" else squared,
+            "long_name": name[scaling],
+            "amplitude": "peak" if self.two_sided else "rms",
+        }
 
 
 @dataclass(frozen=True)

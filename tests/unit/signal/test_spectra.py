@@ -273,7 +273,7 @@ def test_filled_gaps_make_their_windows_nan_and_averages_say_so() -> None:
         ({"window": "hamburger"}, "hamburger"),
         ({"window": "kaiser"}, "kaiser"),
         ({"window": np.ones(5)}, "5 values"),
-        ({"scaling": "psd"}, "'density' or 'spectrum'"),
+        ({"scaling": "psd"}, "'density', 'spectrum' or"),
         ({"detrend": "quadratic"}, "quadratic"),
         ({"detrend": True}, "detrend=True"),
         ({"dtype": "int16"}, "int16"),
@@ -300,4 +300,4 @@ def test_impossible_input() -> None:
     with pytest.raises(ra.RecordingError, match="every="):
         ra.power_spectrum(of(noise()), every="a while")
     with pytest.raises(ra.RecordingError, match="every="):
-        ra.power_spectrum(of(noise()), every=60)
+        ra.power_spectrum(of(noise()), every=60.0)
