@@ -83,7 +83,8 @@ def write_npz(
     if path.suffix != ".npz":
         raise RecordingError(f"{path} was given; a name that ends in .npz was expected")
     if layout not in get_args(Layout):
-        raise RecordingError(f"layout={layout!r} was given; one of {', '.join(map(repr, get_args(Layout)))} was expected")
+        known = ", ".join(map(repr, get_args(Layout)))
+        raise RecordingError(f"layout={layout!r} was given; one of {known} was expected")
     if not isinstance(x, xr.DataArray):
         raise RecordingError(f"a {type(x).__name__} was given; an xarray.DataArray was expected")
     if x.nbytes > MOST_BYTES:

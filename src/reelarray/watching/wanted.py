@@ -1,0 +1,92 @@
+"""What is made of each recording of an analyser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import SettingError
+
+PREVIEW = 94  # frames that datacrunch looks at where its file does not say
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is made of each recording; names are those of the configuration file.
+
+    Parameters
+    ----------
+    lframes : samples of a frame
+    nframes : frames that picture and archive show, from the first sample; None is all of them
+    n_avg : rows of a group of the averaged spectrogram
+    zoom_center : of the zoomed picture [Hz]: 0 is the centre of the recording, up to half the rate an offset from it,
+        else absolute
+    zoom_span : width of the zoomed picture [Hz], no more than the band has around its centre
+    zoom_nfft : samples of a frame of the zoomed picture, which is then made of samples mixed, filtered and decimated;
+        without it the picture is cut from the averaged spectrogram
+    layout : "flat", all outputs in one folder, or "by_analyser", a folder each
+    png, npz : whether pictures, and archives of the spectrogram, are written
+    averaged : whether an archive of the averaged spectrogram is written (where more than one row is averaged)
+    zarr : stores of averaged power of the whole recording ("all"), of the first nframes ("preview"), or none ("off")
+    scale : of the pictures, "dB" or "linear"
+    color_map : of matplotlib
+    limits : percentiles of what is shown, between which colours change
+    levels : limits of the colours as levels [dB, or W], in place of percentiles
+    reduce : what a pixel shows of the bins and rows in it: their "mean" power or the highest, "max"
+    partial : whether the last group of rows is kept where it is not complete, or dropped
+    impedance : [ohm], by which peak volts become watts
+    copy_raw : whether recordings are copied beside their outputs
+    """
+
+    lframes: int = 65536
+    nframes: int | None = None
+    n_avg: int = 1
+    zoom_center: float = 0.0
+    zoom_span: float = 1e6
+    zoom_nfft: int | None = None
+    layout: Literal["flat", "by_analyser"] = "flat"
+    png: bool = True
+    npz: bool = True
+    averaged: bool = True
+    zarr: Literal["off", "preview", "all"] = "off"
+    scale: Literal["dB", "linear"] = "dB"
+    color_map: str = "viridis"
+    limits: tuple[float, float] = (5.0, 99.9)
+    levels: tuple[float, float] | None = None
+    reduce: Literal["mean", "max"] = "mean"
+    partial: Literal["keep", "drop"] = "keep"
+    impedance: float = 50.0
+    copy_raw: bool = False
+
+    def __post_init__(self) -> None:
+        if wrong := list(self.wrong()):
+            raise SettingError("; ".join(wrong))
+
+    def wrong(self) -> Iterator[str]:
+        """All that cannot be."""
+        for name, least in (("lframes", 2), ("nframes", 1), ("n_avg", 1), ("zoom_nfft", 2)):
+            value = getattr(self, name)
+            if value is None and name in ("nframes", "zoom_nfft"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                yield f"{name}={value!r}: a whole number, {least} or more, was expected"
+        if not math.isfinite(self.zoom_center):
+            yield f"zoom_center={self.zoom_center!r}: a frequency in Hz was expected"
+        for name in ("zoom_span", "impedance"):
+            if not 0 < getattr(self, name) < math.inf:
+                yield f"{name}={getattr(self, name)!r}: a number above 0 was expected"
+        if not 0 <= self.limits[0] < self.limits[1] <= 100:
+            yield f"limits={list(self.limits)!r}: two percentiles, the lower first, such as [5, 99.9], were expected"
+        if self.levels is not None and not self.levels[0] < self.levels[1]:
+            yield f"levels={list(self.levels)!r}: a lower and a higher level, such as [-120, -60], were expected"
+        for name, known in (
+            ("layout", ("flat", "by_analyser")),
+            ("zarr", ("off", "preview", "all")),
+            ("scale", ("dB", "linear")),
+            ("reduce", ("mean", "max")),
+            ("partial", ("keep", "drop")),
+        ):
+            if getattr(self, name) not in known:
+                yield f"{name}={getattr(self, name)!r}: one of {', '.join(known)} was expected"
