@@ -16,6 +16,7 @@ from ..source import Format, Header, Layout
 from . import tags
 from .ranges import check_frames, check_unchanged, explain, is_remote, read_range
 
+_MAGIC = b"PK\x03\x04"
 _LOCAL_HEADER = 30  # bytes before the name in a zip's local file header
 
 
@@ -105,6 +106,29 @@ def probe(path: str) -> Header:
         explain(path, error)
 
 
+def is_whole(path: str) -> bool | None:
+    """Is the directory of the archive there, which is written last? Raises `FormatError` for what is no archive."""
+    if is_remote(path):
+        raise FormatError(f"{path} is remote, .npz files are read from disk; download it and open the copy")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4)
+            if len(head) < 4:
+                return False
+            if head != _MAGIC:
+                raise FormatError(
+                    f"{path} starts with {head!r}, an .npz file starts with {_MAGIC!r}; pass format= if it is "
+                    "something else, or skip it"
+                )
+            try:
+                zipfile.ZipFile(file).close()
+            except zipfile.BadZipFile:
+                return False
+            return True
+    except OSError as error:
+        explain(path, error)
+
+
 def source(path: str, frames: int, layout: Layout, bytes: int, modified_ns: int) -> NpzSource:
     type, offset, channels = layout
     return NpzSource(path, frames, str(type), int(offset or 0), int(channels or 0), bytes, modified_ns)
@@ -190,7 +214,8 @@ def _array_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 FORMAT = Format(
     name="npz",
     suffixes=(".npz",),
-    recognises=lambda head: head.startswith(b"PK\x03\x04"),
+    recognises=lambda head: head.startswith(_MAGIC),
     probe=probe,
     source=source,
+    complete=is_whole,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from ..errors import FormatError
@@ -25,6 +26,9 @@ _KNOWN = frozenset(
 )
 
 
+# What makes the size of the samples a guess.
+_UNSURE = frozenset(("unfinished", "wrapped_size", "trailing_bytes"))
+
 # Name of the chunks -> (offset, size) of each one's body, in file order; a size may reach beyond the end of the file.
 Chunks = dict[bytes, list[tuple[int, int]]]
 
@@ -34,6 +38,47 @@ def is_riff_wave(head: bytes) -> bool:
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return head[8:12] == b"WAVE"
     return head[:16] == W64_RIFF and head[24:40] == W64_WAVE
+
+
+def is_whole(path: str) -> bool | None:
+    """Are all samples there that the header declares? None where it declares none, or contradicts the file.
+
+    It contradicts the file where more samples follow than it counts, and where the samples are there and only the size
+    of the whole says that chunks are missing: such sizes are wrong as often as files are. Raises `FormatError` for
+    what does not start as a WAV file, and for one that ends without samples.
+    """
+    with closing(HeaderBytes(path)) as file:
+        head = file.head[:40]
+        if len(head) < (40 if head[:4] == W64_RIFF[: len(head[:4])] else 12):
+            return False
+        if not is_riff_wave(head):
+            raise FormatError(
+                f"{path} ({file.size} bytes) starts with {head[:16]!r}; a WAV file starts with RIFF, RIFX, RF64 or "
+                "BW64, a size and WAVE: pass format= if it is something else, or skip it"
+            )
+        order, chunks, flags = walk(file)
+        declared = _whole_size(head, order)
+        if b"data" not in chunks:
+            if declared is not None and file.size >= declared:
+                raise FormatError(
+                    f"{path} ({file.size} bytes) is as long as it says and holds no samples (no 'data' chunk); skip it"
+                )
+            return False
+        body, size = chunks[b"data"][0]
+        if size in UNKNOWN_SIZES or not _UNSURE.isdisjoint(flags):
+            return None
+        if file.size < body + size:
+            return False
+        return None if declared is not None and declared > file.size else True
+
+
+def _whole_size(head: bytes, order: str) -> int | None:
+    """The size of the file, by its first chunk; None where none was filled in."""
+    if head[:4] == b"riff":
+        size = int.from_bytes(head[16:24], "little")
+        return size or None
+    size = struct.unpack_from(order + "I", head, 4)[0]
+    return None if size in UNKNOWN_SIZES else size + 8
 
 
 def walk(file: HeaderBytes) -> tuple[str, Chunks, tuple[str, ...]]:

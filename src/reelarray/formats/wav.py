@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..errors import FormatError
-from ..source import Format, Header, Layout
+from ..source import Format, Header, Layout, Source
 from . import tags
+from .pairs import PairSource, check_radio, is_pairs, pair_encoding, pair_shape
 from .pcm import Encoding, PcmSource, encoding
 from .ranges import HeaderBytes
-from .riff import Chunks, is_riff_wave, walk
+from .riff import Chunks, is_riff_wave, is_whole, walk
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 # Texts longer than this are not texts.
@@ -22,11 +25,22 @@ ZERO_TAIL_SECONDS = 1.0
 _TEXT_CHUNKS = frozenset((b"bext", b"LIST", b"list", b"guan", b"iXML", b"auxi"))
 
 
-def probe(path: str, *, zero_tail: bool = False) -> Header:
+def probe(
+    path: str,
+    *,
+    zero_tail: bool = False,
+    iq: bool = False,
+    conjugate: bool = False,
+    center_frequency: float | None = None,
+) -> Header:
     """Read the header of a WAV file: one open, a page at its start and, where something follows the samples, another.
 
     `zero_tail=True` also looks for a second or more of zero bytes at the end of the samples (a recorder that allocated
     the file and lost power), which reads samples. Compressed samples are handed to libsndfile: see `Header.format`.
+
+    `iq=True` takes two channels for one of complex samples: left is I, right is Q, or the other way round with
+    `conjugate=True`. `center_frequency` [Hz] is then the one given, else that of the `auxi` chunk of radio recorders,
+    else 0; that chunk's start counts too, where nothing else states one (its zone is that of `timezone=`).
 
     Flags: "truncated" (fewer bytes than the header says), "unfinished" (no size was filled in: all bytes to the end
     count), "wrapped_size" (a 32-bit size in a file beyond 4 GiB), "block_align" (recomputed), "partial_frame" (the last
@@ -35,11 +49,17 @@ def probe(path: str, *, zero_tail: bool = False) -> Header:
 
     Raises `FormatError` for what is not such a file, `OSError` of the usual kinds for what cannot be opened.
     """
+    if not iq and (conjugate or center_frequency is not None):
+        raise FormatError(
+            f"{path}: conjugate= and center_frequency= are about complex samples; pass iq=True as well where the two "
+            "channels are I and Q, or leave them out"
+        )
     file = HeaderBytes(path)
     try:
-        return _probe(file, zero_tail)
+        header = _probe(file, zero_tail)
     finally:
         file.close()
+    return _as_pairs(header, conjugate, center_frequency) if iq else header
 
 
 def _probe(file: HeaderBytes, zero_tail: bool) -> Header:
@@ -121,9 +141,44 @@ def _header(**facts: Any) -> Header:
     return header
 
 
-def source(path: str, frames: int, layout: Layout, bytes: int, modified_ns: int) -> PcmSource:
-    code, offset, channels = layout
-    return PcmSource(path, frames, str(code), int(offset or 0), int(channels or 1), bytes, modified_ns)
+def _as_pairs(header: Header, swapped: bool, center_frequency: float | None) -> Header:
+    """The header of two channels -> that of one of complex samples."""
+    path = header.path
+    check_radio(path, center_frequency=center_frequency)
+    if header.format != "wav" or header.shape[1:] != (2,):
+        found = f"{math.prod(header.shape[1:])} channels"
+        raise FormatError(
+            f"{path} has {found if header.format == 'wav' else 'compressed samples'}; iq=True needs two uncompressed "
+            "ones, I and Q: leave it out for real samples, or decode the file first"
+        )
+    code, offset, _ = header.layout
+    component = encoding(str(code))
+    end = {"<": "_le", ">": "_be"}[component.order] if component.width > 1 else ""
+    stored = pair_encoding(f"c{component.kind}{8 * component.width}{end}")
+    metadata = dict(header.metadata)
+    auxi = metadata.get("auxi", {})
+    if header.start_ns is None and "naive_start" not in metadata and "start" in auxi:
+        metadata |= {"naive_start": auxi["start"], "start_source": "auxi"}
+    if center_frequency is None:
+        center_frequency = auxi.get("center_frequency", 0.0)
+    return replace(
+        header,
+        shape=pair_shape(header.frames, 1, stored),
+        dtype=stored.dtype.str,
+        subtype=stored.name,
+        layout=(stored.name, offset, 1, swapped),
+        metadata=metadata,
+        iq=stored.iq,
+        center_frequency=float(center_frequency),
+    )
+
+
+def source(path: str, frames: int, layout: Layout, bytes: int, modified_ns: int) -> Source:
+    code, offset, channels, *swapped = layout
+    place = int(offset or 0), int(channels or 1)
+    if is_pairs(str(code)):
+        return PairSource(path, frames, str(code), *place, bool(swapped and swapped[0]), bytes, modified_ns)
+    return PcmSource(path, frames, str(code), *place, bytes, modified_ns)
 
 
 class SampleLayout(NamedTuple):
@@ -211,4 +266,5 @@ FORMAT = Format(
     recognises=is_riff_wave,
     probe=probe,
     source=source,
+    complete=is_whole,
 )
