@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
-from .errors import CalibrationError
+from .errors import CalibrationError, RecordingError
 
 Quantity = Literal["power", "amplitude"]
 
 _SQUARE = re.compile(r"([^\W\d_]+)2|\(([^()]+)\)2")  # "Pa2" and "(m s-1)2", but neither "m s-2" nor "m2 s-2"
+_WATTS = re.compile(r"[pnumkMGT]?W( m-2)?")  # powers that are no squares
+_NUMBER = re.compile(r"\d+\.?\d*(?:[eE][+-]?\d+)?")
+_PREFIXES = {"p": -12, "n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12}
+_ROOTS = ("Pa", "W", "V", "A", "T", "m")  # units that prefixes are looked for before
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Scale:
         ):  # sound exposure, "Pa2 s", is a power times a time; "V s" is a quantity of its own
             stem, per = units, ""
         spectrum = stem == "1" and long_name.startswith("power ")  # full scale squared has the units of full scale
-        power = bool(square) or per == "Hz-1" or spectrum if quantity is None else quantity == "power"
+        watts = _WATTS.fullmatch(stem) is not None
+        power = bool(square) or per == "Hz-1" or spectrum or watts if quantity is None else quantity == "power"
         base = (square[1] or square[2]) if square and power else stem
         return cls(base, per, power, squared=power and (square is not None or stem == "1"))
 
@@ -53,9 +59,47 @@ class Scale:
         """What values are divided by: the reference, squared where they are squares of what it is of."""
         return reference**2 if self.squared else reference
 
-    def units(self, reference: float) -> str:
-        """dB re the reference."""
+    def parse(self, reference: str) -> tuple[float, tuple[float, str]]:
+        """A quantity such as "1 mW", "20 uPa", "1 uPa2": (reference in `base`, how it is shown: number and unit).
+
+        Raises
+        ------
+        CalibrationError : a unit for values that have none
+        RecordingError : what is no quantity, or one of another unit
+
+        >>> Scale.of("W Hz-1").parse("1 mW"), Scale.of("Pa2").parse("(20 uPa)2")
+        ((0.001, (1.0, 'mW')), (2e-05, (20.0, 'uPa')))
+        """
+        text = reference.strip().replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u")
+        whole = text.startswith("(") and text.endswith(")2")  # "(20 uPa)2", the square of a quantity
+        text = text[1:-2] if whole else text
+        number = _NUMBER.match(text)
+        if number is None:
+            raise RecordingError(f"reference={reference!r} was given; a quantity such as '1 mW' was expected")
+        value, unit = Decimal(number[0]), text[number.end() :].strip() or self.base
+        square = None if whole else _SQUARE.fullmatch(unit)
+        if square:  # "4 uPa2" is the square of 2 uPa
+            value, unit = value.sqrt(), square[1] or square[2]
+        (power, root), (own_power, own_root) = _prefixed(unit), _prefixed(self.base)
+        if root != own_root or ((whole or square) and self.power and not self.squared):
+            raise self._mismatch(reference)
+        return float(value.scaleb(power - own_power)), (float(value), unit)
+
+    def _mismatch(self, reference: str) -> Exception:
+        if self.base == "1":
+            return CalibrationError(
+                f"reference={reference!r} was given for values relative to full scale, whose absolute level is not "
+                "known: calibrate the samples (scale= where the file is opened), or leave reference= out"
+            )
+        told = f"reference={reference!r} was given for values of {self.base}{'2' if self.squared else ''}"
+        if _WATTS.fullmatch(reference.lstrip("0123456789.e+- ")):
+            return RecordingError(f"{told}: make powers of them first, ra.to_watts(x, impedance=50)")
+        return RecordingError(f"{told}; a quantity of {self.base}, or a number, was expected")
+
+    def units(self, reference: float, shown: tuple[float, str] | None = None) -> str:
+        """dB re the reference, written as a number and a unit where they are given."""
         value, unit = (reference * 1e6, "uPa") if self.base == "Pa" and reference < 1e-3 else (reference, self.base)
+        value, unit = shown or (value, unit)
         text, unit = f"{value:.10g}", "" if unit == "1" else unit
         if not self.squared:
             named = f"{text} {unit}"
@@ -64,6 +108,30 @@ class Scale:
         else:
             named = f"({text} {unit})2" if unit else f"({text})2"
         return " ".join(f"dB re {named} {self.per}".split())
+
+
+def _prefixed(unit: str) -> tuple[int, str]:
+    """(power of ten, unit without prefix).
+
+    >>> _prefixed("mW"), _prefixed("m"), _prefixed("m s-1")
+    ((-3, 'W'), (0, 'm'), (0, 'm s-1'))
+    """
+    if unit[1:] in _ROOTS and unit[0] in _PREFIXES:
+        return _PREFIXES[unit[0]], unit[1:]
+    return 0, unit
+
+
+def volts(units: str) -> tuple[float, str] | None:
+    """(how many V2 is 1 of these, "" or "Hz-1") for squares of volts; None for all else.
+
+    >>> volts("V2 Hz-1"), volts("mV2"), volts("Pa2")
+    ((1.0, 'Hz-1'), (1e-06, ''), None)
+    """
+    scale = Scale.of(units)
+    power, root = _prefixed(scale.base)
+    if root != "V" or not scale.squared or scale.per not in ("", "Hz-1"):
+        return None
+    return float(Decimal(1).scaleb(2 * power)), scale.per
 
 
 def reference_of(units: str) -> tuple[float, str]:

@@ -40,7 +40,11 @@ def level_dtype(dtype: Any) -> np.dtype:
 
 
 def to_decibel(
-    x: xr.DataArray, *, reference: float | None = None, floor: float | None = None, quantity: Quantity | None = None
+    x: xr.DataArray,
+    *,
+    reference: float | str | None = None,
+    floor: float | None = None,
+    quantity: Quantity | None = None,
 ) -> xr.DataArray:
     """Levels: (...) [u2 Hz-1, u2 or u] -> (...) [dB re a reference].
 
@@ -50,21 +54,26 @@ def to_decibel(
     Parameters
     ----------
     x : any array with `units`: a spectrogram, an averaged spectrum, samples
-    reference : an amplitude in the units of the signal; unless given 1e-6 for Pa (water; pass 20e-6 in air), else 1:
-        full scale, 1 V, ... (For powers that are no squares, such as W, a power.)
+    reference : a quantity as text, such as "1 mW", "1 uV", "20 uPa" or "1 uPa2"; or an amplitude in the units of the
+        signal, a number. Unless given 1e-6 for Pa (water; pass 20e-6 in air), else 1: full scale, 1 V, ... (For powers
+        that are no squares, such as W, a power: dBm are ``to_decibel(to_watts(s), reference="1 mW")``.)
     floor : dB; lower levels, and zero, become this
-    quantity : "power" or "amplitude". Unless given, units with a square ("Pa2") or per hertz ("Pa2 Hz-1") are powers,
-        and so are spectra relative to full scale (units "1", known by their `long_name`); everything else, and
+    quantity : "power" or "amplitude". Unless given, units with a square ("Pa2"), per hertz ("Pa2 Hz-1") or of watts are
+        powers, and so are spectra relative to full scale (units "1", known by their `long_name`); everything else, and
         everything complex, are amplitudes
 
     Raises
     ------
-    RecordingError : levels already, a reference that is not above zero
-    CalibrationError : a spectral density of samples whose absolute level a normalisation has removed
+    RecordingError : levels already, a reference that is not above zero or of another unit (mW of V2)
+    CalibrationError : a spectral density of samples whose absolute level a normalisation has removed, a unit for values
+        relative to full scale (mW of "1")
 
     >>> from reelarray import recording
     >>> to_decibel(recording([1e-6, 1e-3, 0.0], rate=1, units="Pa")).values
     array([  0.,  60., -inf])
+    >>> watts = recording([1e-3, 1.0], rate=1, units="W")
+    >>> to_decibel(watts, reference="1 mW").values, to_decibel(watts, reference="1 mW").attrs["units"]
+    (array([ 0., 30.]), 'dB re 1 mW')
     """
     if not isinstance(x, xr.DataArray) or x.dtype.kind not in "iufc":
         given = f"values of dtype {x.dtype}" if isinstance(x, xr.DataArray) else f"a {type(x).__name__}"
@@ -80,9 +89,13 @@ def to_decibel(
             f"a density of samples without an absolute level was given (normalization="
             f"{x.attrs.get('normalization')!r}); pass scaling='spectrum' for relative levels"
         )
-    reference = scale.reference if reference is None else reference
-    one = scale.one(reference)
-    if not reference > 0 or not np.finfo(dtype).tiny < one < np.finfo(dtype).max:
+    shown = None
+    if isinstance(reference, str):
+        number, shown = scale.parse(reference)
+    else:
+        number = scale.reference if reference is None else reference
+    one = scale.one(number)
+    if not number > 0 or not np.finfo(dtype).tiny < one < np.finfo(dtype).max:
         raise RecordingError(f"reference={reference!r} was given; a number above 0 that {dtype} can hold was expected")
     if floor is not None and not math.isfinite(floor):
         raise RecordingError(f"floor={floor!r} was given; a finite level in dB was expected")
@@ -92,8 +105,8 @@ def to_decibel(
     else:
         data = x.data.map_blocks(kernel, dtype=dtype, meta=np.empty((0,) * x.ndim, dtype), token="to_decibel")
     name = f"{x.attrs['long_name']} level" if "long_name" in x.attrs else None
-    labels = {"units": scale.units(reference), "long_name": name, "standard_name": None}
+    labels = {"units": scale.units(number, shown), "long_name": name, "standard_name": None}
     out = x.copy(deep=False, data=data)
-    scaled = {"reference": float(reference), "reference_units": scale.base}
+    scaled = {"reference": float(number), "reference_units": scale.base}
     lowest = None if floor is None else float(floor)
     return describe(out, **labels, **scaled, quantity="power" if scale.power else "amplitude", floor=lowest)

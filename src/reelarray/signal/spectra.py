@@ -74,7 +74,8 @@ _PREPARE = {False: None, None: None, "constant": remove_mean, "linear": remove_l
 # ---- settings --------------------------------------------------------------------------------------------------------
 
 
-def _check_fits(x: xr.DataArray, windows: Windows) -> SampleClock:
+def check_fits(x: xr.DataArray, windows: Windows) -> SampleClock:
+    """The clock of a recording, one stretch of which at least a window fits."""
     own = clock(x)
     longest = int((own.stops - own.first).max(initial=0))
     if own.size and longest < windows.length:
@@ -85,7 +86,8 @@ def _check_fits(x: xr.DataArray, windows: Windows) -> SampleClock:
     return own
 
 
-def _prepare(detrend: Any) -> Any:
+def detrending(detrend: Any) -> Any:
+    """What prepares frames, for the word that says so."""
     if isinstance(detrend, np.bool_):
         detrend = bool(detrend)
     if detrend is True or not isinstance(detrend, str | bool | None) or detrend not in _PREPARE:
@@ -93,7 +95,7 @@ def _prepare(detrend: Any) -> Any:
     return _PREPARE[detrend]
 
 
-def _precision(x: xr.DataArray, dtype: Any) -> tuple[np.dtype, np.dtype]:
+def precision(x: xr.DataArray, dtype: Any) -> tuple[np.dtype, np.dtype]:
     """(real dtype of results, dtype of the frames)."""
     real = np.dtype(dtype)
     if real not in (np.float32, np.float64):
@@ -148,8 +150,8 @@ def stft(
     """
     x = check_recording(x)
     s = Spectrum.of(x, nfft, hop, window, window_length)
-    _check_fits(x, s.windows)
-    real, frames = _precision(x, dtype)
+    check_fits(x, s.windows)
+    real, frames = precision(x, dtype)
     engine = choose(engine)
     kernel, prepare = _kernel(s, detrend, engine, power=False)
     out = lift_windows(
@@ -220,7 +222,7 @@ def spectrogram(
     """
     x = check_recording(x)
     s = Spectrum.of(x, nfft, hop, window, window_length)
-    _check_fits(x, s.windows)
+    check_fits(x, s.windows)
     return _powers(x, s, scaling, detrend, dtype, engine, block, name="spectrogram")
 
 
@@ -269,7 +271,7 @@ def power_spectrum(
     """
     x = check_recording(x)
     s = Spectrum.of(x, nfft, hop, window, window_length)
-    own = _check_fits(x, s.windows)
+    own = check_fits(x, s.windows)
     check_merge("average", average)
     cells = by_every(own.windows(s.window_length, s.hop), every, min_fraction, remainder)
     out = _powers(x, s, scaling, detrend, dtype, engine, block, name="power_spectrum", cells=cells, merge=average)
@@ -289,7 +291,7 @@ def _powers(
     cells: Cells | None = None,
     merge: str = "mean",
 ) -> xr.DataArray:
-    real, frames = _precision(x, dtype)
+    real, frames = precision(x, dtype)
     engine = choose(engine)
     if scaling == "raw" and not s.two_sided:
         engine = "scipy"  # compiled kernels halve bins that have no mirror image
@@ -313,7 +315,7 @@ def _powers(
 
 def _kernel(s: Spectrum, detrend: Any, engine: Engine, *, power: bool, doubled: bool = True) -> tuple[Any, Any]:
     """(kernel, what prepares its frames) of an engine."""
-    prepare = _prepare(detrend)
+    prepare = detrending(detrend)
     if engine == "numba":
         return CompiledSpectra(s.nfft, power, s.two_sided, str(detrend) if prepare else False), None
     if not power:
