@@ -143,7 +143,10 @@ def pretty_units(units: str) -> str:
 
     >>> pretty_units("dB re 1 uPa2 Hz-1")
     'dB re 1 µPa²/Hz'
+    >>> pretty_units("dB re 0.001 W"), pretty_units("dB re 1 mW Hz-1")
+    ('dBm', 'dBm/Hz')
     """
+    units = re.sub(r"dB re (0\.001 W|1 mW)", "dBm", units)
     text = re.sub(r"\bu(?=[A-Z])", "µ", units)
     text = re.sub(r"(?<=[A-Za-zµ)])2\b", "²", text)
     return re.sub(r"[ .]([A-Za-z]+)-1\b", r"/\1", text)

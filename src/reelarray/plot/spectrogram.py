@@ -114,7 +114,8 @@ def plot_spectrogram(
     if colorbar:
         where = {"ax": ax, "pad": 0.015, "fraction": 0.05, "aspect": 28} if colorbar is True else {"cax": colorbar}
         label_levels(ax.figure.colorbar(drawn, **where), made)
-    ax.set_title(_title(x, made) if title is None else title, loc="left", fontsize="medium")
+    # A name of a file may hold what matplotlib would take for formulas.
+    ax.set_title(_title(x, made) if title is None else title, loc="left", fontsize="medium", parse_math=False)
     ax.set_title(_resolution(x, made), loc="right", fontsize="small", color=_GREY)
     return ax
 

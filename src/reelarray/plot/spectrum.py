@@ -92,7 +92,7 @@ def plot_spectrum(
     )
     ax.set_ylabel(f"{made.attrs.get('long_name', 'level')} ({pretty_units(str(made.attrs.get('units', 'dB')))})")
     ax.grid(alpha=0.3)
-    ax.set_title(str(x.name or "spectrum") if title is None else title, loc="left", fontsize="medium")
+    ax.set_title(str(x.name or "spectrum") if title is None else title, loc="left", fontsize="medium", parse_math=False)
     each = (bins.stop - bins.start) / len(groups)
     step = float(np.diff(frequency.values).mean()) if len(values) > 1 else 0.0
     told = [f"bins of {hertz(step)}"] * (step > 0) + [f"lowest, mean and highest of {each:.3g} bins"] * (each > 1)
