@@ -13,7 +13,7 @@ from ...source import STATED, Format, Header
 from .archive import is_tar, is_unfinished
 from .captures import Capture, Laid, Part, annotations_of, choose_part, lay_captures
 from .document import Datatype, Fields
-from .files import ARCHIVE, COLLECTION, DATA, META, Found, MissingPart, check_hash, find
+from .files import ARCHIVE, COLLECTION, DATA, META, Found, MissingPart, about_of, check_hash, find
 from .samples import source, value_type
 
 OURS = "reelarray:"  # the namespace of what SigMF has no key for: units, volts a count, and those of `STATED`
@@ -104,10 +104,8 @@ def probe(
 
 def _required(found: Found) -> tuple[Fields, Fields]:
     """The whole metadata, and `global`, with all that SigMF requires of them."""
-    document = Fields.of(found.document, "the file", found.path)
-    document.required("global")
+    document, about = Fields.of(found.document, "the file", found.path), about_of(found.document, found.path)
     document.required("captures")
-    about = Fields.of(found.document["global"], "'global'", found.path)
     for key in ("core:datatype", "core:version"):
         about.required(key)
         if about.text(key) is None:
@@ -241,7 +239,7 @@ def recognises(head: bytes) -> bool:
     """Metadata, or an archive whose first member is of SigMF (or a folder); samples alone could be anything."""
     if is_tar(head):
         name = head[:100].rstrip(b"\0")
-        return b".sigmf-" in name or name.endswith(b"/") or head[156:157] in b"xg"
+        return b".sigmf-" in name or name.endswith(b"/") or head[156:157] in (b"x", b"g", b"L", b"K")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     return text[:1] == b"{" and any(word in text for word in (b'"core:', b'"global"', b'"captures"', b'"collection"'))
 

@@ -83,7 +83,7 @@ def find(path: str, stream: str | None = None, *, verify: bool = False) -> Found
 
 def check_hash(found: Found) -> None:
     """Read all samples, and raise `FormatError` where their SHA-512 is not the one that the metadata state."""
-    stated = Fields.of(found.document.get("global"), "'global'", found.path).text("core:sha512")
+    stated = about_of(found.document, found.path).text("core:sha512")
     if stated is None:
         raise FormatError(
             f"{found.path} states no 'core:sha512', so that verify=True has nothing to compare: leave it out"
@@ -125,9 +125,14 @@ def plain_name(name: str, what: str, path: str) -> str:
     return name
 
 
+def about_of(document: dict[str, Any], path: str) -> Fields:
+    Fields.of(document, "the file", path).required("global")
+    return Fields.of(document["global"], "'global'", path)
+
+
 def dataset_name(document: dict[str, Any], path: str) -> str | None:
     """`core:dataset`: the file that has the samples, where that is no .sigmf-data."""
-    name = Fields.of(document.get("global"), "'global'", path).text("core:dataset")
+    name = about_of(document, path).text("core:dataset")
     return None if name is None else plain_name(name, "'core:dataset' of 'global'", path)
 
 
@@ -171,7 +176,7 @@ def _whole(file: HeaderBytes) -> tuple[dict[str, Any], str]:
 def _samples_of(document: dict[str, Any], path: str, stem: str, suffix: str) -> Samples:
     """The file that metadata named `stem` speak of, in the folder of `path`."""
     name = dataset_name(document, path) or stem + suffix
-    about = Fields.of(document.get("global"), "'global'", path)
+    about = about_of(document, path)
     try:
         with closing(HeaderBytes(beside(path, name))) as file:
             return Samples(name, 0, file.size, file.size, file.modified_ns)
