@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from .drive import drive
+from .flow import ClientFlow, Flow, ThreadFlow
 from .inside import synchronous
 from .policy import Done, Failure, Policy, Tasks, Unit, Workers, in_use
 from .stop import Stop
 
-__all__ = ["Done", "Failure", "Policy", "Stop", "Tasks", "Unit", "Workers", "drive", "in_use", "synchronous"]
+__all__ = [
+    "ClientFlow",
+    "Done",
+    "Failure",
+    "Flow",
+    "Policy",
+    "Stop",
+    "Tasks",
+    "ThreadFlow",
+    "Unit",
+    "Workers",
+    "drive",
+    "in_use",
+    "synchronous",
+]

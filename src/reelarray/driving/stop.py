@@ -43,6 +43,15 @@ class Stop:
             self.asked = reason
             self._until = min(time.monotonic() + grace, self._last)
 
+    def at_once(self) -> None:
+        """Units in flight get no more time.
+
+        >>> stop = Stop(environ={})
+        >>> stop.ask("SIGTERM"); stop.at_once(); stop.time_left() <= 0
+        True
+        """
+        self._until = min(self._until, time.monotonic())
+
     def look(self, unit_seconds: float) -> bool:
         """Whether to begin nothing more, now that units take so long; the deadline asks for it when it is near."""
         self.unit_seconds = unit_seconds

@@ -12,6 +12,7 @@ import xarray as xr
 
 from ..errors import RecordingError
 from ..recordings import clock, describe
+from ..signal.powers import to_watts
 from ..signal.reduce import average
 from ..signal.spectra import spectrogram
 from .wanted import Wanted
@@ -135,19 +136,11 @@ def zoom_band(x: xr.DataArray, wanted: Wanted) -> tuple[float, float]:
 
 
 def in_watts(rows: xr.DataArray, impedance: float) -> xr.DataArray:
-    """Spectra as power: [V2] -> [W] of peak volts at `impedance`; of other units their square."""
-    scale, attrs = 1.0, {"long_name": "power", "scaling": "spectrum"}
+    """Spectra as power, (time, frequency): [V2] -> [W]; what is not in volts stays a square."""
     if rows.attrs.get("scaling") == "raw":
-        scale /= float(rows.attrs["nfft"]) ** 2
-    if rows.attrs.get("units") == "V2" and rows.attrs.get("amplitude") == "peak":
-        scale /= 2 * impedance
-        attrs["units"] = "W"
-    elif rows.attrs.get("units") == "V2":
-        scale /= impedance
-        attrs["units"] = "W"
-    else:
-        attrs["long_name"] = "power spectrum"
-    return describe(rows.copy(data=rows.data * rows.dtype.type(scale)), **attrs)
+        scaled = rows.copy(data=rows.data * rows.dtype.type(1 / float(rows.attrs["nfft"]) ** 2))
+        rows = describe(scaled, long_name="power spectrum", scaling="spectrum")
+    return to_watts(rows, impedance=impedance) if rows.attrs.get("units") == "V2" else rows
 
 
 def _rows(x: xr.DataArray, length: int, hop: int) -> xr.DataArray:

@@ -46,7 +46,7 @@ def _draw(frames: Frames, power: xr.DataArray, path: Path, origin: Origin, title
         path,
         end=_end(frames),
         scale=wanted.scale,
-        reference=1e-3 if watts else None,
+        reference="1 mW" if watts else None,
         vmin=low,
         vmax=high,
         percentiles=wanted.limits,
@@ -75,7 +75,8 @@ def _center(x: xr.DataArray) -> float | None:
 
 def _name(origin: Origin, frames: Frames) -> str:
     own = clock(frames.samples)
-    start = str(np.datetime64(int(own.labels(0)), "ms")).replace("T", " ") if own.absolute else None
+    first = np.datetime64(int(own.labels(0)), "ns").astype("datetime64[ms]")
+    start = str(first).replace("T", " ") if own.absolute else None
     return ", ".join([printable(origin.source), *([f"{start} UTC"] if start else [])])
 
 

@@ -1,4 +1,4 @@
-"""What is found, what is made of it, and the seam between: a process, which knows nothing of folders that are watched."""
+"""What is found, and what is made of it; the seam is a process, which knows nothing of folders that are watched."""
 
 from __future__ import annotations
 

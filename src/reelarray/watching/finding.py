@@ -1,0 +1,365 @@
+"""Which files there are: listings of folders, and what the system says of changes in them."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from ..errors import MissingPackage
+from ..formats import listed
+from .options import IGNORED, Options, all_suffixes
+
+log = logging.getLogger(__name__)
+
+# File systems that other machines write to, or that a program plays: no events for what happens elsewhere.
+_REMOTE = frozenset(
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb3",
+        "smbfs",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "orangefs",
+        "9p",
+        "virtiofs",
+        "vboxsf",
+    ]
+)
+_DEBOUNCE = 100  # ms in which changes are gathered
+_TICK = 250  # ms after which the observer says that it is there
+_BEGUN = 10.0  # s in which it has to
+_MOUNTS = Path("/proc/mounts")
+_STORES = (".zarr",)  # folders that are one output, not many files
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A file as a look at it found it: `relative` to its watched folder, with "/" between parts."""
+
+    path: str
+    folder: str
+    relative: str
+    bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A file that is not there any more."""
+
+    path: str
+
+
+Look = Seen | Gone
+
+
+class Names:
+    """Which names are those of recordings: by suffix, in lower or upper case, and not of a copy under way.
+
+    >>> names = Names(Options(("/data",)))
+    >>> [names.accept(n) for n in ("a.tiq", "B.TIQ", ".a.tiq", "a.tiq.part", "a.wav")]
+    [True, True, False, False, False]
+    """
+
+    def __init__(self, options: Options) -> None:
+        suffixes = listed() if options.suffixes == "all" else options.suffixes
+        self.suffixes = all_suffixes(suffixes)
+        patterns = (*IGNORED, *options.ignore)
+        self._ignored = re.compile("|".join(fnmatch.translate(each) for each in patterns), re.IGNORECASE)
+
+    def accept(self, name: str) -> bool:
+        """Whether a file of this name is looked at."""
+        return name.lower().endswith(self.suffixes) and self._ignored.match(name) is None
+
+    def enter(self, name: str) -> bool:
+        """Whether a folder of this name is."""
+        return not name.lower().endswith(_STORES) and self._ignored.match(name) is None
+
+
+def listing(folder: str, names: Names, recursive: bool, below: str = "") -> Iterator[Seen]:
+    """All recordings in a folder: one `scandir` a folder, nothing is opened.
+
+    `below` is where in the folder to begin. Folders that cannot be read are logged, and the rest goes on.
+    """
+    left = [below]
+    while left:
+        inside = left.pop()
+        where = os.path.join(folder, inside) if inside else folder
+        try:
+            with os.scandir(where) as entries:
+                for entry in entries:
+                    relative = f"{inside}/{entry.name}" if inside else entry.name
+                    if names.accept(entry.name):
+                        if (seen := _seen(entry, folder, relative)) is not None:
+                            yield seen
+                    elif recursive and names.enter(entry.name) and entry.is_dir(follow_symlinks=False):
+                        left.append(relative)
+        except FileNotFoundError:
+            if not inside:
+                raise
+        except OSError as error:
+            if not inside:
+                raise
+            log.warning("%s cannot be listed, its recordings are left out: %s", where, error)
+
+
+def _seen(entry: os.DirEntry[str], folder: str, relative: str) -> Seen | None:
+    try:
+        if not entry.is_file():
+            return None
+        found = entry.stat()
+    except OSError:  # it went in this moment
+        return None
+    return Seen(entry.path, folder, relative, found.st_size, found.st_mtime_ns)
+
+
+def look(path: str, folder: str) -> Look:
+    """One file, as it is now."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return Gone(path)
+    relative = os.path.relpath(path, folder).replace(os.sep, "/")
+    return Seen(path, folder, relative, found.st_size, found.st_mtime_ns)
+
+
+def remote_kind(folder: str, mounts: Path = _MOUNTS) -> str | None:
+    """The kind of a file system that is no local disk; None where it is one, or nobody knows."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    path, best, kind = os.path.realpath(folder), "", None
+    for line in lines:
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), fields[1])
+        inside = path == point or path.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):  # of two at one point the later lies on top
+            best, kind = point, fields[2]
+    return kind if kind is not None and (kind in _REMOTE or kind.split(".")[0] == "fuse") else None
+
+
+class Events:
+    """What the system says of changes: paths that are worth a look, each once, however often they changed.
+
+    `ring` is called from its thread when there is something. An observer that ends says why in `trouble`.
+    """
+
+    def __init__(self, folders: Iterable[str], recursive: bool, ring: Callable[[], None]) -> None:
+        self.folders, self.recursive, self._ring = tuple(folders), recursive, ring
+        self.trouble = ""
+        self._changed: SimpleQueue[str] = SimpleQueue()
+        self._end, self._begun = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._observe, name="reel-events", daemon=True)
+
+    def start(self) -> bool:
+        """Begin to observe; whether changes are seen from now on."""
+        self._thread.start()
+        self._begun.wait(_BEGUN)
+        if not self._begun.is_set():
+            self.trouble = self.trouble or f"it had not begun after {_BEGUN:g} s"
+        return not self.trouble
+
+    def drain(self) -> set[str]:
+        """Paths that changed since the last time."""
+        found: set[str] = set()
+        try:
+            while True:
+                found.add(self._changed.get_nowait())
+        except Empty:
+            return found
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join(2 * _TICK / 1000)
+
+    def _observe(self) -> None:
+        try:
+            from watchfiles import watch
+
+            changes = watch(
+                *self.folders,
+                watch_filter=None,
+                debounce=_DEBOUNCE,
+                step=20,
+                stop_event=self._end,
+                rust_timeout=_TICK,
+                yield_on_timeout=True,
+                raise_interrupt=False,
+                recursive=self.recursive,
+                ignore_permission_denied=True,
+            )
+            for batch in changes:  # an empty one says that it observes
+                self._begun.set()
+                for _, path in batch:
+                    self._changed.put(path)
+                if batch:
+                    self._ring()
+        except Exception as error:
+            self.trouble = f"{type(error).__name__}: {error}"
+            if not isinstance(error, ImportError):
+                log.warning("events of %s ended", ", ".join(self.folders), exc_info=True)
+        finally:
+            if not self._end.is_set() and not self.trouble:
+                self.trouble = "the observer ended"
+            self._begun.set()
+            self._ring()
+
+
+class Finder:
+    """Looks at files, from events and from rounds over the folders; `polling` folders have no events.
+
+    Parameters
+    ----------
+    options : which folders, how
+    now : monotonic seconds
+    ring : called when there are events, from another thread
+    """
+
+    def __init__(self, options: Options, now: Callable[[], float], ring: Callable[[], None]) -> None:
+        self.options, self.names, self._now = options, Names(options), now
+        self.folders = tuple(os.path.abspath(folder) for folder in options.folders)
+        self.polling: set[str] = set()
+        self._ring = ring
+        self._events: Events | None = None
+        self._due = dict.fromkeys(self.folders, now())
+        self._round: tuple[str, float, Iterator[Seen]] | None = None
+        self._told: set[str] = set()
+        self.rounds = dict.fromkeys(self.folders, 0)
+
+    def start(self) -> None:
+        """Observe first, list second: nothing falls between.
+
+        Raises
+        ------
+        MissingPackage : mode="events", and watchfiles is not installed
+        """
+        mode = self.options.mode
+        observed = []
+        for folder in self.folders:
+            kind = remote_kind(folder)
+            if mode == "poll" or (mode == "auto" and kind is not None):
+                self.polling.add(folder)
+                if kind is not None and mode == "auto":
+                    log.info(
+                        "%s is on %s, which has no events: looking every %g s", folder, kind, self.options.poll_seconds
+                    )
+            else:
+                observed.append(folder)
+        if not observed:
+            return
+        self._events = Events(observed, self.options.recursive, self._ring)
+        if not self._events.start():
+            self._without_events()
+
+    def stop(self) -> None:
+        """No more looks."""
+        if self._events is not None:
+            self._events.stop()
+            self._events = None
+
+    @property
+    def listed(self) -> bool:
+        """Whether every folder was listed once."""
+        return all(self.rounds.values())
+
+    def next_due(self) -> float:
+        """When there is something to do without events, in monotonic seconds."""
+        return self._now() if self._round is not None else min(self._due.values())
+
+    def looks(self, most: int, seconds: float) -> Iterator[Look]:
+        """What is new, a part at a time: at most so many looks of a round, and for about so long."""
+        if self._events is not None:
+            for path in self._events.drain():
+                yield from self._at(path)
+            if self._events.trouble:
+                self._without_events()
+        begun = self._now()
+        for count in range(most):
+            if self._round is None and not self._begin_round():
+                return
+            assert self._round is not None
+            folder, _, files = self._round
+            try:
+                seen = next(files, None)
+            except OSError as error:
+                self._tell(folder, f"{folder} cannot be listed: {error}; looking again and again")
+                self._end_round(whole=False)
+                continue
+            if seen is None:
+                self._told.discard(folder)
+                self._end_round(whole=True)
+            else:
+                yield seen
+            if count % 64 == 63 and self._now() - begun > seconds:
+                return
+
+    def _begin_round(self) -> bool:
+        now = self._now()
+        folder = min(self._due, key=lambda each: self._due[each])
+        if self._due[folder] > now:
+            return False
+        self._round = folder, now, listing(folder, self.names, self.options.recursive)
+        return True
+
+    def _end_round(self, *, whole: bool) -> None:
+        assert self._round is not None
+        folder, begun, _ = self._round
+        now = self._now()
+        every = self.options.poll_seconds if folder in self.polling else self.options.rescan_seconds
+        if not whole:
+            every = self.options.poll_seconds
+        self._due[folder] = max(begun + every, now + 4 * (now - begun))  # slow folders are not listed all the time
+        self.rounds[folder] += whole
+        self._round = None
+
+    def _at(self, path: str) -> Iterator[Look]:
+        """What an event at a path is about."""
+        folder = next((each for each in self.folders if path.startswith(each.rstrip(os.sep) + os.sep)), None)
+        if folder is None:
+            return
+        inside = os.path.relpath(path, folder).replace(os.sep, "/")
+        *above, name = inside.split("/")
+        if not all(self.names.enter(part) for part in above) or (above and not self.options.recursive):
+            return
+        if self.names.accept(name):
+            if not os.path.isdir(path):
+                yield look(path, folder)
+        elif self.options.recursive and self.names.enter(name) and os.path.isdir(path):
+            yield from listing(folder, self.names, True, inside)  # moved in as a whole
+
+    def _without_events(self) -> None:
+        assert self._events is not None
+        why = self._events.trouble
+        if self.options.mode == "events" and why.startswith(("ModuleNotFoundError", "ImportError")):
+            raise MissingPackage("mode='events' needs watchfiles, which is not installed: pip install watchfiles")
+        log.warning("no events (%s): looking every %g s instead", why, self.options.poll_seconds)
+        self.polling |= set(self._events.folders)
+        self._events.stop()
+        self._events = None
+        for folder in self.polling:
+            self._due[folder] = min(self._due[folder], self._now() + self.options.poll_seconds)
+
+    def _tell(self, about: str, text: str) -> None:
+        """A warning, once as long as the trouble lasts."""
+        if about not in self._told:
+            self._told.add(about)
+            log.warning("%s", text)
