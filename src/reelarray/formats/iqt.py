@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import FormatError
 from ..source import Format, Header
 from .blocks import frames_there, jumps, source
+from .pcm import encoding
 from .ranges import HeaderBytes
 from .stated import any_number, date_time, exact_number, whole_number
 
@@ -21,6 +22,7 @@ LARGEST_HEADER = 1 << 20
 # Ten int16 (reserved, four validities, bins, reserved, triggered, overload, last) and the int32 time.
 _FRAME_HEADER = struct.Struct("<10hi")
 _OVERLOAD, _TICKS = 8, 10
+_STORED = encoding("<i2")
 _PAIR = 4
 _LARGEST_BLOCK = 1 << 24
 # Suffixes of numbers; 7.9G is a carrier, 160u a period. A time such as 1:16PM is no number and keeps its M.
@@ -75,9 +77,9 @@ def probe(path: str, *, overload: bool = False) -> Header:
         frames=frames,
         rate=rate,
         shape=(frames, 2),
-        dtype="<i2",
-        subtype="PCM_16",
-        layout=("<i2", first, stride, block, 2, True),
+        dtype=_STORED.type,
+        subtype=_STORED.subtype,
+        layout=(_STORED.code, first, stride, block, 2, True),
         bytes=size,
         modified_ns=modified_ns,
         scale=_volts_per_count(path, facts),

@@ -16,6 +16,7 @@ from ..exact import exact_rate
 from ..source import Format, Header
 from . import tags
 from .blocks import frames_there, jumps, source
+from .pcm import encoding
 from .ranges import HeaderBytes
 from .stated import date_time
 
@@ -23,6 +24,7 @@ MAGIC = b"Tektronix RSA"
 HEADER_BYTES = 16_384
 _INT16 = 161  # the only type of samples that these receivers write
 _SWAPPED = 0x78563412  # what the endian check 0x12345678 becomes in the other byte order
+_STORED = encoding("<i2")
 _WIDTH = 2
 _TIMESTAMP = 20  # byte of the u64 in a footer of 28
 _LARGEST_FRAME = 1 << 24
@@ -55,7 +57,7 @@ class _Facts:
     texts: dict[str, str]
 
 
-def probe(path: str) -> Header:
+def probe(path: str, *, header: str | None = None) -> Header:
     """Read the header of an .r3f or .r3a file: (time) int16 counts of the converter, volts = count * scale.
 
     The samples are real, at the intermediate frequency: metadata `intermediate_frequency` is where in 0 ... rate / 2
@@ -66,6 +68,10 @@ def probe(path: str) -> Header:
     time is missing between them: `breaks`. An .r3a file has samples only and needs its .r3h beside it; its start is the
     header's reference time.
 
+    Parameters
+    ----------
+    header : the .r3h file of an .r3a that is not beside it
+
     Flags: "partial_frame" (the last frame is incomplete and left out), "time_order" (frames that go back in time:
     samples are taken as contiguous).
 
@@ -75,22 +81,24 @@ def probe(path: str) -> Header:
     suffix = path[-4:].lower()
     if suffix == ".r3h":
         raise FormatError(f"{path} holds no samples, only their header; open {path[:-1]}{_like(path, 'a')} instead")
-    if suffix == ".r3a":
-        return _probe_split(path)
+    if suffix == ".r3a" or header is not None:
+        return _probe_split(path, header or path[:-1] + _like(path, "h"))
     with closing(HeaderBytes(path)) as file:
         facts = _read_facts(file)
         first = facts.first_frame + facts.samples_at
         blocks, rest = divmod(max(file.size - facts.first_frame, 0), facts.frame_bytes)
         starts, begin = _frame_times(file, facts, blocks)
         size, modified_ns = file.size, file.modified_ns
-    frames = frames_there(facts.first_frame + blocks * facts.frame_bytes, first, facts.frame_bytes, facts.samples, 2)
+    frames = frames_there(
+        facts.first_frame + blocks * facts.frame_bytes, first, facts.frame_bytes, facts.samples, _WIDTH
+    )
     start_ns, metadata = _start(facts, begin)
     flags = ("partial_frame",) if rest else ()
     return _header(
         path,
         facts,
         frames=frames,
-        layout=("<i2", first, facts.frame_bytes, facts.samples, 1, False),
+        layout=(_STORED.code, first, facts.frame_bytes, facts.samples, 1, False),
         bytes=size,
         modified_ns=modified_ns,
         start_ns=start_ns,
@@ -115,14 +123,14 @@ def complete(path: str) -> bool | None:
     return None
 
 
-def _probe_split(path: str) -> Header:
+def _probe_split(path: str, header: str) -> Header:
     try:
-        with closing(HeaderBytes(path[:-1] + _like(path, "h"))) as file:
+        with closing(HeaderBytes(header)) as file:
             facts = _read_facts(file)
     except FileNotFoundError:
         raise FormatError(
-            f"{path} has samples only, its header {path[:-1]}{_like(path, 'h')} is not there; put it beside, or "
-            "open the samples with format='raw', dtype='<i2' and rate="
+            f"{path} has samples only, and its header {header} is not there; put it there, give it as header=, or open "
+            "the samples with format='raw', dtype='<i2' and rate="
         ) from None
     with closing(HeaderBytes(path)) as file:
         size, modified_ns = file.size, file.modified_ns
@@ -131,7 +139,7 @@ def _probe_split(path: str) -> Header:
         path,
         facts,
         frames=size // _WIDTH,
-        layout=("<i2", 0, facts.samples * _WIDTH, facts.samples, 1, False),
+        layout=(_STORED.code, 0, facts.samples * _WIDTH, facts.samples, 1, False),
         bytes=size,
         modified_ns=modified_ns,
         start_ns=start_ns,
@@ -148,8 +156,8 @@ def _header(path: str, facts: _Facts, *, frames: int, metadata: dict[str, Any], 
         frames=frames,
         rate=exact_rate(facts.rate),
         shape=(frames,),
-        dtype="<i2",
-        subtype="PCM_16",
+        dtype=_STORED.type,
+        subtype=_STORED.subtype,
         scale=facts.volts,
         units="V",
         metadata={
