@@ -116,15 +116,25 @@ class Spectrum:
         return {**settings, "scaling": scaling or "none", **how}
 
     def power_attrs(self, scaling: str) -> dict[str, Any]:
-        """units, long_name, and of what amplitudes the powers are the squares."""
-        squared = "1" if self.units == "1" else f"{self.units}2" if self.units.isalpha() else f"({self.units})2"
-        density = "Hz-1" if squared == "1" else f"{squared} Hz-1"
+        """units, long_name, of what amplitudes the powers are squares, and on how many sides of the centre they lie."""
+        powers = squared(self.units)
+        density = "Hz-1" if powers == "1" else f"{powers} Hz-1"
         name = {"density": "power spectral density", "spectrum": "power spectrum", "raw": "power spectrum, not scaled"}
         return {
-            "units": density if scaling == "density" else squared,
+            "units": density if scaling == "density" else powers,
             "long_name": name[scaling],
             "amplitude": "peak" if self.two_sided else "rms",
+            "sides": 2 if self.two_sided else 1,
         }
+
+
+def squared(units: str) -> str:
+    """Units of the square of a value.
+
+    >>> squared("V"), squared("m s-1"), squared("1")
+    ('V2', '(m s-1)2', '1')
+    """
+    return "1" if units == "1" else f"{units}2" if units.isalpha() else f"({units})2"
 
 
 @dataclass(frozen=True)
