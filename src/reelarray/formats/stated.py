@@ -55,19 +55,17 @@ def whole_number(path: str, facts: Mapping[str, str], name: str, *, least: int =
     return int(number)
 
 
-def any_number(text: str | None) -> int | float | None:
-    """A number that is good to know but not needed, None where there is none; integers as such.
+def any_number(text: str | None) -> float | None:
+    """A number that is good to know but not needed, None where there is none.
 
-    >>> any_number("10"), any_number("-0.5"), any_number("n/a"), any_number(None)
-    (10, -0.5, None, None)
+    >>> any_number("10"), any_number("n/a"), any_number("inf"), any_number(None)
+    (10.0, None, None, None)
     """
     try:
         number = float(text or "nan")
     except ValueError:
         return None
-    if not math.isfinite(number):
-        return None
-    return int(number) if number.is_integer() and abs(number) < _MOST else number
+    return number if math.isfinite(number) else None
 
 
 def date_time(text: str | None) -> tuple[int | None, dict[str, str]]:

@@ -288,11 +288,12 @@ def _metadata(facts: _Facts) -> dict[str, Any]:
 def _told(sets: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """What each DataSet says of itself. Its TriggerPosition is kept; it does not move the time axis."""
     for told in sets:
-        # -1 says that it was not recorded as FastFrame, and then the other two mean nothing.
-        names = _TIMES if told.get("FastFrameID", "-1") == "-1" else _TIMES | _FAST_FRAME
         found: dict[str, Any] = {
-            key: number for name, key in names.items() if (number := any_number(told.get(name))) is not None
+            key: number for name, key in _TIMES.items() if (number := any_number(told.get(name))) is not None
         }
+        # -1 says that it was not recorded as FastFrame, and then the other two mean nothing.
+        if told.get("FastFrameID", "-1") != "-1":
+            found.update({key: int(any_number(told.get(name)) or 0) for name, key in _FAST_FRAME.items()})
         if "errors" in told:
             found["errors"] = told["errors"]
         yield found
