@@ -206,7 +206,7 @@ def test_two_sided_spectra_around_a_carrier(agg: Any) -> None:
     rng = np.random.default_rng(0)
     iq = ra.recording(rng.normal(size=20_000) + 1j * rng.normal(size=20_000), rate=10_000, start="2022", units="V")
     ax = plot_spectrogram(ra.spectrogram(iq.assign_coords(center_frequency=61e6), nfft=256), ax=agg)
-    assert ax.get_ylabel() == "frequency − 61 MHz (MHz)"
+    assert ax.get_ylabel() == "frequency − 61 MHz (kHz)"
     assert ax.get_ylim()[0] == pytest.approx(61e6 - 5000, abs=40)
 
 

@@ -20,6 +20,7 @@ _ELAPSED = (
     (3 * _DAY, "h", 3600.0),
 )
 _HERTZ = ((5e9, "GHz", 1e9), (5e6, "MHz", 1e6), (5e3, "kHz", 1e3), (-1.0, "Hz", 1.0))
+_OFFSETS = ((1e5, "MHz", 1e6), (1e2, "kHz", 1e3), (0.0, "Hz", 1.0))
 # By year, month, day, hour, minute, second: ticks; ticks where the next larger unit begins; the date beside them.
 _TICKS = ["%Y", "%b", "%d", "%H:%M", "%H:%M", "%H:%M:%S.%f"]
 _LARGER = ["", "%Y", "%b", "%b %d", "%H:%M", "%H:%M:%S.%f"]
@@ -82,16 +83,18 @@ def duration(seconds: float) -> str:
 def label_frequency(axis: Any, low: float, high: float, *, log: bool = False, center: float | None = None) -> None:
     """Ticks and label of a frequency axis in hertz, printed in the unit that suits its limits.
 
-    With `center` [Hz] ticks count from there, in MHz, and the label says so: those of a band of 1 kHz at 245 MHz would
-    be all alike.
+    With `center` [Hz] ticks count from there, in MHz, or kHz where all of them are below 100 kHz, and the label says
+    so: those of a band of 1 kHz at 245 MHz would be all alike.
     """
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     if center is not None:
         ticks = MaxNLocator(9, steps=[1, 2, 2.5, 5, 10]).tick_values(low - center, high - center)
         axis.set_major_locator(FixedLocator([center + t for t in ticks if low <= center + t <= high]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{(value - center) / 1e6:.6g}".replace("-", "−")))
-        axis.set_label_text(f"frequency − {megahertz(center)} (MHz)")
+        widest = max(abs(low - center), abs(high - center))
+        unit, scale = next((u, s) for limit, u, s in _OFFSETS if widest >= limit)
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{(value - center) / scale:.6g}".replace("-", "−")))
+        axis.set_label_text(f"frequency − {megahertz(center)} ({unit})")
         return
     unit, scale = next((u, s) for limit, u, s in _HERTZ if max(abs(low), abs(high)) > limit)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:.10g}"))
