@@ -39,6 +39,7 @@ ORDER = [
     ["clusters"],
     ["progress"],
     ["recipe"],
+    ["watching"],
     ["commands", "cli", "demo"],
 ]
 LAZY = {"__init__", "accessor"}  # these find public functions by name when they are asked for

@@ -86,7 +86,7 @@ class Format:
     ----------
     name : name in the registry, and in `format=`
     suffixes : lower case, with the dot
-    recognises : first 512 bytes of a file -> is it mine?
+    recognises : first 512 bytes of a file -> is it mine? None where only the suffix tells
     probe : path (local or URL), format's own options -> Header; raises `FormatError` naming the file
     source : path, frames, layout, size in bytes, modified_ns -> Source; opens nothing
     dims : names of the dimensions after `time`; pairs I, Q have one more, `iq`
@@ -97,7 +97,7 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...]
-    recognises: Callable[[bytes], bool]
+    recognises: Callable[[bytes], bool] | None
     probe: Callable[..., Header]
     source: Callable[[str, int, Layout, int, int], Source]
     dims: tuple[str, ...] = ("channel",)

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,12 @@ KEPT = 0.6
 
 
 def check_format(
-    path: str | os.PathLike[str], *, expected: np.ndarray | None = None, format: str | None = None, **options: Any
+    path: str | os.PathLike[str],
+    *,
+    expected: np.ndarray | None = None,
+    format: str | None = None,
+    beside: Sequence[str | os.PathLike[str]] = (),
+    **options: Any,
 ) -> Header:
     """Check that a format keeps the contract on one local file, of at least a few hundred frames; returns the header.
 
@@ -46,6 +52,7 @@ def check_format(
     path : a good file of the format
     expected : (frames, ...) what reading all of it must give, to the bit
     format, options : as for `reelarray.formats.probe`
+    beside : other files of the recording, in the same folder; the longest of all is taken for that of the samples
 
     Raises `AssertionError` that says what is broken.
 
@@ -67,7 +74,7 @@ def check_format(
             f"{path}: all frames differ from `expected`: {_difference(whole, np.asarray(expected))}",
         )
     _check_value(reader, whole)
-    _check_truncation(path, header, whole, format, options)
+    _check_truncation([path, *(os.fspath(each) for each in beside)], header, whole, format, options)
     return header
 
 
@@ -86,10 +93,13 @@ def _check_header(path: str, format: str | None, options: dict[str, Any]) -> Hea
             found == name or probe(path, found).format == name,
             f"{path} is detected as {found!r}, its header says {name!r}",
         )
+        recognises = get_format(found).recognises
         _require(
-            get_format(found).recognises(head), f"{path}: {found!r} does not recognise the first bytes {head[:16]!r}"
+            recognises is None or recognises(head),
+            f"{path}: {found!r} does not recognise the first bytes {head[:16]!r}",
         )
-    _require(not registered.recognises(b""), f"format {name!r} recognises an empty file")
+    empty = registered.recognises is not None and registered.recognises(b"")
+    _require(not empty, f"format {name!r} recognises an empty file")
     _require(header == probe(path, format, **options), f"{path}: probing twice gives two headers")
     _require(header.path == path, f"{path}: the header's path is {header.path!r}")
     _require(header.rate > 0, f"{path}: the rate is {header.rate} Hz")
@@ -148,13 +158,16 @@ def _check_value(reader: Source, whole: np.ndarray) -> None:
 
 
 def _check_truncation(
-    path: str, header: Header, whole: np.ndarray, format: str | None, options: dict[str, Any]
+    paths: list[str], header: Header, whole: np.ndarray, format: str | None, options: dict[str, Any]
 ) -> None:
+    path = paths[0]
     with tempfile.TemporaryDirectory() as folder:
-        copy = os.path.join(folder, Path(path).name)
-        shutil.copyfile(path, copy)
+        copy, *_ = copies = [os.path.join(folder, Path(each).name) for each in paths]
+        for each, to in zip(paths, copies, strict=True):
+            shutil.copyfile(each, to)
         reader = source(probe(copy, format, **options))
-        os.truncate(copy, int(header.bytes * KEPT) // 2 * 2 - 1)
+        longest = max(copies, key=os.path.getsize)
+        os.truncate(longest, int(os.path.getsize(longest) * KEPT) // 2 * 2 - 1)
         try:
             found = reader.read(0, header.frames)
         except (TruncatedFile, FormatError):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pkgutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -19,6 +21,10 @@ from reelarray import formats, testing
 from reelarray.errors import TruncatedFile
 from reelarray.source import Format, Header
 from reelarray.testing import check_format
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "formats"))
+import analyser_files as analysers
+import receiver_files as receivers
 
 COUNTS = (np.random.default_rng(5).normal(size=(9000, 2)) * 4000).astype(np.int16)
 Write = Callable[[str], np.ndarray | None]
@@ -40,6 +46,43 @@ def npz(path: str) -> np.ndarray:
 def raw(path: str) -> np.ndarray:
     COUNTS.tofile(path)
     return COUNTS
+
+
+def tiq(path: str) -> np.ndarray:
+    return analysers.write_tiq(path, 9000, datasets=3, gaps=[0.5, 0.1], rate=22050.0)
+
+
+def xdat(path: str) -> np.ndarray:
+    return receivers.write_xdat(path, 9000, recording={"sample_rate": "22050"})
+
+
+def r3f(path: str) -> np.ndarray:
+    return receivers.write_r3f(path, 3, rate=22050.0, intermediate_frequency=5000.0)
+
+
+def iqt(path: str) -> np.ndarray:
+    return receivers.write_iqt(path, 4, FrameLength=repr(1024 / 22050))
+
+
+def text(path: str) -> np.ndarray:
+    values = COUNTS.astype(float).view(complex)[:, 0]
+    rows = "".join(f"{z.real!r}|{z.imag!r}\n" for z in values.tolist())
+    Path(path).write_text("22050|1e6\n" + rows)
+    return values
+
+
+def sigmf(path: str) -> np.ndarray:
+    about = {"core:datatype": "ci16_le", "core:version": "1.2.0", "core:sample_rate": 22050}
+    COUNTS.tofile(path.replace("-meta", "-data"))
+    document = {"global": about, "captures": [{"core:sample_start": 0}], "annotations": []}
+    Path(path).write_text(json.dumps(document))
+    return COUNTS
+
+
+def volts(path: str) -> np.ndarray:
+    values = COUNTS.astype(np.float32).view(np.complex64)[:, 0]
+    values.tofile(path)
+    return values
 
 
 ROWS: list[tuple[str, str, Write, dict[str, Any]]] = [
@@ -65,15 +108,27 @@ ROWS: list[tuple[str, str, Write, dict[str, Any]]] = [
     ("libsndfile", "x.mp3", sound(COUNTS, False), {}),
     ("npz", "x.npz", npz, {}),
     ("raw", "x.bin", raw, {"format": "raw", "rate": 22050, "dtype": "<i2", "channels": 2}),
+    ("raw", "pairs.bin", raw, {"format": "raw", "rate": 22050, "dtype": "ci16_le"}),
+    ("wav", "pairs.wav", sound(COUNTS, True), {"iq": True}),
+    ("tiq", "x.tiq", tiq, {}),
+    ("iqt", "x.IQT", iqt, {}),
+    ("xdat", "x.xdat", xdat, {}),
+    ("r3f", "x.r3f", r3f, {}),
+    ("iqbin", "x.cs16", raw, {"rate": 22050}),
+    ("iqbin", "x.bin", volts, {"rate": 22050}),
+    ("iqtext", "x.csv", text, {}),
+    ("sigmf", "x.sigmf-meta", sigmf, {}),
 ]
 
 
 @pytest.mark.parametrize(("name", "file", "write", "options"), ROWS, ids=[f"{row[0]}-{row[1]}" for row in ROWS])
 def test_contract(tmp_path: Path, name: str, file: str, write: Write, options: dict[str, Any]) -> None:
     path = str(tmp_path / file)
-    header = check_format(path, expected=write(path), **options)
+    expected = write(path)
+    beside = [each for each in tmp_path.iterdir() if str(each) != path]
+    header = check_format(path, expected=expected, beside=beside, **options)
     assert header.format == name
-    assert header.rate == 22050
+    assert header.rate == pytest.approx(22050, rel=1e-12)
 
 
 def test_every_format_has_a_row() -> None:

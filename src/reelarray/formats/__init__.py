@@ -26,6 +26,14 @@ _OURS = {
     "libsndfile": "reelarray.formats.libsndfile:FORMAT",
     "npz": "reelarray.formats.npz:FORMAT",
     "raw": "reelarray.formats.raw:FORMAT",
+    "tiq": "reelarray.formats.tiq:FORMAT",
+    "sigmf": "reelarray.formats.sigmf:FORMAT",
+    "iqt": "reelarray.formats.iqt:FORMAT",
+    "xdat": "reelarray.formats.xdat:FORMAT",
+    "r3f": "reelarray.formats.r3f:FORMAT",
+    "iqbin": "reelarray.formats.iqbin:FORMAT",
+    "iqtext": "reelarray.formats.iqtext:FORMAT",
+    "tdms": "reelarray.formats.tdms:FORMAT",
 }
 _MAGIC_BYTES = 512
 
@@ -76,7 +84,7 @@ def detect(path: str | os.PathLike[str], head: bytes | None = None) -> Format:
         with closing(HeaderBytes(path)) as file:
             head = file.get(0, _MAGIC_BYTES)
     found = [get_format(name) for name in candidates or format_names() if _loads(name)]
-    found = [format for format in found if format.recognises(head)]
+    found = [each for each in found if (bool(candidates) if each.recognises is None else each.recognises(head))]
     if len(found) == 1:
         return found[0]
     seen = f"starts with {head[:16]!r}" if head else "is empty"

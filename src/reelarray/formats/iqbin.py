@@ -136,7 +136,7 @@ def name_facts(path: str) -> dict[str, Fraction]:
 FORMAT = Format(
     name="iqbin",
     suffixes=(*UNTYPED, *TYPES),
-    recognises=lambda head: False,  # nothing but the suffix tells
+    recognises=None,
     probe=probe,
     source=source,
     listed=(),

@@ -95,4 +95,4 @@ def source(path: str, frames: int, layout: Layout, bytes: int, modified_ns: int)
     return wav.source(path, frames, layout, bytes, modified_ns)
 
 
-FORMAT = Format(name="raw", suffixes=(), recognises=lambda head: False, probe=probe, source=source, listed=())
+FORMAT = Format(name="raw", suffixes=(), recognises=None, probe=probe, source=source, listed=())

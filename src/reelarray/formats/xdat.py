@@ -170,7 +170,7 @@ def _metadata(told: dict[str, str]) -> dict[str, Any]:
 FORMAT = Format(
     name="xdat",
     suffixes=(".xdat",),
-    recognises=lambda head: False,  # nothing but samples
+    recognises=None,  # nothing but samples
     probe=probe,
     source=source,
     complete=complete,
