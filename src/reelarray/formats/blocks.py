@@ -12,6 +12,7 @@ from ..errors import TruncatedFile
 from ..source import Layout
 from .pcm import encoding
 from .ranges import check_frames, read_range
+from .stated import LONGEST
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,21 @@ def frames_there(size: int, offset: int, stride: int, block: int, width: int) ->
     """
     blocks, rest = divmod(max(size - offset, 0), stride)
     return blocks * block + min(rest // width, block)
+
+
+def breaks(
+    found: tuple[tuple[int, int], ...] | None, second: Fraction, block: int
+) -> tuple[tuple[int, int], ...] | None:
+    """Blocks and ticks of `jumps` -> frames and ns, as in `Header.breaks`; `second` is how many ticks one has.
+
+    None where there is none, and where times are so far apart that they cannot be meant.
+
+    >>> breaks(((3, 55),), Fraction(10**6), 1024)
+    ((3072, 55000),)
+    """
+    if found is None or any(since > LONGEST * second for _, since in found):
+        return None
+    return tuple((number * block, round(since * 10**9 / second)) for number, since in found)
 
 
 def jumps(

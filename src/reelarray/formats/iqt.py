@@ -11,10 +11,10 @@ from typing import Any
 
 from ..errors import FormatError
 from ..source import Format, Header
-from .blocks import frames_there, jumps, source
+from .blocks import breaks, frames_there, jumps, source
 from .pcm import encoding
 from .ranges import HeaderBytes
-from .stated import any_number, date_time, exact_number, whole_number
+from .stated import any_number, date_time, exact_number, stated_rate, whole_number
 
 # The digit that counts digits, those digits, and the first key.
 _BEGIN = re.compile(rb"([1-9])(\d{1,9}?)(?=[A-Za-z]\w*=)")
@@ -53,14 +53,13 @@ def probe(path: str, *, overload: bool = False) -> Header:
         block, declared = _frame_sizes(path, facts)
         stride, first = _FRAME_HEADER.size + block * _PAIR, offset + _FRAME_HEADER.size
         frames = min(frames_there(file.size, first, stride, block, _PAIR), declared * block)
-        length = exact_number(path, facts, "FrameLength", positive=True)
-        rate = block / length
-        starts = _starts(file, facts, offset, stride, -(-frames // block), length)
+        rate = stated_rate(path, block / exact_number(path, facts, "FrameLength", positive=True))
+        pauses = _breaks(file, facts, offset, -(-frames // block), block)
         overloaded = _overloaded(file, offset, stride, -(-frames // block)) if overload else []
         size, modified_ns = file.size, file.modified_ns
     metadata = _metadata(facts)
     flags: tuple[str, ...] = ()
-    if starts is None:
+    if pauses is None:
         flags += ("time_order",)
     if overloaded:
         flags += ("overload",)
@@ -88,7 +87,7 @@ def probe(path: str, *, overload: bool = False) -> Header:
         metadata=metadata,
         iq=True,
         center_frequency=float(exact_number(path, facts, "CenterFrequency")),
-        breaks=tuple((number * block, ns) for number, ns in starts or ()),
+        breaks=pauses or (),
     )
 
 
@@ -172,23 +171,23 @@ def _frame_header(file: HeaderBytes, offset: int, stride: int, number: int) -> t
     return _FRAME_HEADER.unpack(body)
 
 
-def _starts(
-    file: HeaderBytes, facts: dict[str, str], offset: int, stride: int, frames: int, length: Fraction
+def _breaks(
+    file: HeaderBytes, facts: dict[str, str], offset: int, frames: int, block: int
 ) -> tuple[tuple[int, int], ...] | None:
-    """Frames before which the instrument paused: (frame, ns since the first); none where the times say nothing."""
+    """Where the instrument paused, as in `Header.breaks`; None where times go back, nothing where they say nothing."""
     if "UnitPeriod" not in facts:
         return ()
     unit = exact_number(file.path, facts, "UnitPeriod", positive=True)
+    each = exact_number(file.path, facts, "FrameLength", positive=True) / unit
 
     def ticks(number: int) -> int:
-        return _frame_header(file, offset, stride, number)[_TICKS]
+        return _frame_header(file, offset, _FRAME_HEADER.size + block * _PAIR, number)[_TICKS]
 
     if frames < 2 or ticks(0) == ticks(frames - 1):
         return ()
-    half_sample = length / (2 * whole_number(file.path, facts, "FFTPoints", least=1))
     # Times are whole numbers of UnitPeriod, which can be many samples.
-    found = jumps(frames, ticks, length / unit, max(half_sample / unit, Fraction(1)))
-    return None if found is None else tuple((number, round(since * unit * 10**9)) for number, since in found)
+    found = jumps(frames, ticks, each, max(each / (2 * block), Fraction(1)))
+    return breaks(found, 1 / unit, block)
 
 
 def _overloaded(file: HeaderBytes, offset: int, stride: int, frames: int) -> list[int]:

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ..exact import exact_rate
 from ..source import Format, Header
 from . import tags
-from .blocks import frames_there, jumps, source
+from .blocks import breaks, frames_there, jumps, source
 from .pcm import encoding
 from .ranges import HeaderBytes
-from .stated import date_time
+from .stated import date_time, stated_rate
 
 MAGIC = b"Tektronix RSA"
 HEADER_BYTES = 16_384
@@ -87,7 +86,7 @@ def probe(path: str, *, header: str | None = None) -> Header:
         facts = _read_facts(file)
         first = facts.first_frame + facts.samples_at
         blocks, rest = divmod(max(file.size - facts.first_frame, 0), facts.frame_bytes)
-        starts, begin = _frame_times(file, facts, blocks)
+        losses, begin = _frame_times(file, facts, blocks)
         size, modified_ns = file.size, file.modified_ns
     frames = frames_there(
         facts.first_frame + blocks * facts.frame_bytes, first, facts.frame_bytes, facts.samples, _WIDTH
@@ -102,9 +101,9 @@ def probe(path: str, *, header: str | None = None) -> Header:
         bytes=size,
         modified_ns=modified_ns,
         start_ns=start_ns,
-        flags=flags if starts is not None else (*flags, "time_order"),
+        flags=flags if losses is not None else (*flags, "time_order"),
         metadata=metadata,
-        breaks=tuple((number * facts.samples, ns) for number, ns in starts or ()),
+        breaks=losses or (),
     )
 
 
@@ -154,7 +153,7 @@ def _header(path: str, facts: _Facts, *, frames: int, metadata: dict[str, Any], 
         path=path,
         format="r3f",
         frames=frames,
-        rate=exact_rate(facts.rate),
+        rate=stated_rate(path, facts.rate),
         shape=(frames,),
         dtype=_STORED.type,
         subtype=_STORED.subtype,
@@ -250,7 +249,7 @@ def _check(path: str, facts: _Facts) -> None:
 def _frame_times(
     file: HeaderBytes, facts: _Facts, blocks: int
 ) -> tuple[tuple[tuple[int, int], ...] | None, Fraction | None]:
-    """Frames before which samples were lost, as (frame, ns since the first); and the first one's seconds from the
+    """Where samples were lost, as in `Header.breaks`, None where times go back; and the first one's seconds from the
     header's reference time. Neither where frames have no time."""
     at = facts.footer_at + _TIMESTAMP
     if facts.ticks_per_second == 0 or facts.footer_bytes < _TIMESTAMP + 8 or not blocks or at + 8 > facts.frame_bytes:
@@ -263,11 +262,9 @@ def _frame_times(
         return int.from_bytes(body, "little")
 
     begin = Fraction(ticks(0) - facts.ticks_then, facts.ticks_per_second)
-    each = facts.samples * facts.ticks_per_second / exact_rate(facts.rate)
+    each = facts.samples * facts.ticks_per_second / stated_rate(file.path, facts.rate)
     found = jumps(blocks, ticks, each, max(each / (2 * facts.samples), Fraction(1)))
-    if found is None:
-        return None, begin
-    return tuple((number, round(Fraction(since * 10**9, facts.ticks_per_second))) for number, since in found), begin
+    return breaks(found, Fraction(facts.ticks_per_second), facts.samples), begin
 
 
 def _start(facts: _Facts, begin: Fraction | None) -> tuple[int | None, dict[str, str]]:

@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from ..errors import FormatError
+from ..exact import exact_rate
 from . import tags
 
 # More than any instrument counts; a larger number is rubbish, and would overflow 64-bit sums of it.
 _MOST = 1 << 60
+# Seconds: no file holds thirty years, and datetime64[ns] holds three hundred.
+LONGEST = 10**9
+_SLOWEST, _FASTEST = 1, 10**13
 _ZONE = re.compile(r"([+-]\d\d):?(\d\d)$")
 
 
@@ -53,6 +57,22 @@ def whole_number(path: str, facts: Mapping[str, str], name: str, *, least: int =
             "the file is damaged: skip it"
         )
     return int(number)
+
+
+def stated_rate(path: str, rate: Fraction | float) -> Fraction:
+    """The rate [Hz] of a header as the simplest ratio within the digits of a float, which is what instruments print.
+
+    Raises `FormatError` naming the file where it is none that an instrument has: slower than 1 Hz, or beyond 10 THz.
+
+    >>> stated_rate("x.tiq", Fraction("46874999.999999993"))
+    Fraction(46875000, 1)
+    """
+    if not _SLOWEST <= rate <= _FASTEST:
+        raise FormatError(
+            f"{path}: its header gives {float(rate):g} samples a second, {_SLOWEST} to {_FASTEST:,} are possible; the "
+            "file is damaged: skip it"
+        )
+    return exact_rate(float(rate))
 
 
 def any_number(text: str | None) -> float | None:

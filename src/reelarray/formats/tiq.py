@@ -13,7 +13,7 @@ from ..errors import FormatError
 from ..source import Format, Header
 from .pcm import encoding
 from .ranges import HeaderBytes
-from .stated import any_number, date_time, exact_number, whole_number
+from .stated import LONGEST, any_number, date_time, exact_number, stated_rate, whole_number
 from .wav import source
 from .xmltext import read_elements
 
@@ -90,7 +90,7 @@ def probe(path: str) -> Header:
                 "instrument's software as IQ of 32-bit integers, or open the samples with format='raw' and "
                 f"offset={offset}"
             )
-    rate = exact_number(path, facts.description, "SamplingFrequency", positive=True)
+    rate = stated_rate(path, exact_number(path, facts.description, "SamplingFrequency", positive=True))
     each, frames, flags = _count(path, facts, size - offset)
     breaks, times = _breaks(path, facts.sets, each, rate, frames)
     start_ns, zone = date_time(facts.description.get("DateTime"))
@@ -254,6 +254,8 @@ def _breaks(
     if all(text is None for text in texts):
         return (), []
     times = [exact_number(path, told, "TimestampOffset") for told in sets]
+    if any(abs(time) > LONGEST for time in times):
+        return None, []
     decimals = max(len(str(text).partition(".")[2]) for text in texts)
     # Offsets are printed to 10 ns, which can be more than half a sample.
     tolerance = max(1 / (2 * rate), Fraction(1, 10**decimals) if 0 < decimals < 30 else Fraction(0))

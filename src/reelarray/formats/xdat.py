@@ -11,7 +11,7 @@ from ..errors import FormatError
 from ..source import Format, Header
 from .pcm import encoding
 from .ranges import HeaderBytes
-from .stated import any_number, date_time, exact_number, whole_number
+from .stated import any_number, date_time, exact_number, stated_rate, whole_number
 from .wav import source
 from .xmltext import read_elements
 
@@ -77,7 +77,7 @@ def probe(path: str, *, header: str | None = None, scale: float | None = None) -
         path=path,
         format="xdat",
         frames=frames,
-        rate=exact_number(side, told, "sample_rate", positive=True),
+        rate=stated_rate(side, exact_number(side, told, "sample_rate", positive=True)),
         shape=(frames, 2),
         dtype=_STORED.type,
         subtype=_STORED.subtype,

@@ -82,7 +82,9 @@ def read_elements(path: str, pieces: Iterable[bytes], wanted: frozenset[str]) ->
             yield from found
             found.clear()
         parser.Parse(b"", True)
-    except expat.ExpatError as error:
+    except FormatError:
+        raise
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an encoding that is none
         raise FormatError(
             f"{path}: its header is no complete XML ({error}); the file was cut short, or is damaged: skip it"
         ) from None
