@@ -122,10 +122,8 @@ def annotation_times(x: xr.DataArray, annotation: Mapping[str, Any]) -> tuple[in
     if not 0 <= start < own.size:
         raise RecordingError(f"an annotation starts at row {start}; the recording has rows 0 to {own.size - 1}")
     stop = min(stop, own.size)
-    after = (
-        int(own.labels(stop - 1)) + math.ceil(NANOSECONDS / own.row_rate) if stop > start else int(own.labels(start))
-    )
-    return int(own.labels(start)), after
+    begin = int(own.labels(start))
+    return begin, int(own.labels(stop - 1)) + max(1, int(NANOSECONDS / own.row_rate)) if stop > start else begin
 
 
 def _origin(x: xr.DataArray, own: SampleClock) -> int:

@@ -319,7 +319,7 @@ def test_captures_of_several_centres_are_opened_apart(tmp_path):
     assert [x.sizes["time"] for x in apart] == [40, 20, 40]
     assert [x.coords["center_frequency"].item() for x in apart[:2]] == [1e8, 2e8]
     assert "center_frequency" not in apart[2].coords, "nothing carries over from one capture to the next"
-    np.testing.assert_array_equal(np.concatenate([x.values for x in apart]), opened(path, center=0.0).values)
+    np.testing.assert_array_equal(np.concatenate([x.values for x in apart]), opened(path, center_frequency=0.0).values)
     assert apart[1]["time"].values[0] == np.datetime64("2022-03-01T12:00:01")
     assert apart[0]["time"].values[0] == np.datetime64("2022-03-01T12:00:01") - np.timedelta64(40, "us")
 

@@ -25,7 +25,7 @@ def probe(
     *,
     capture: int | None = None,
     stream: str | None = None,
-    center: float | None = None,
+    center_frequency: float | None = None,
     sample_rate: float | Fraction | None = None,
     scale: float | None = None,
     verify: bool = False,
@@ -44,9 +44,9 @@ def probe(
     path : of any of the four; metadata may also describe another file of the folder (`core:dataset`)
     capture : number of the one to open, from 0; without it all are one recording
     stream : name of the recording to open, where a collection or an archive has several
-    center : centre frequency [Hz], for all captures, whatever they state
+    center_frequency : [Hz], for all captures, whatever they state
     sample_rate : [Hz], where the file states none, or a wrong one
-    scale : volts a count (or a unit of floats), which makes volts of the samples
+    scale : volts a count (of 1.0 for floats), which makes volts of the samples
     verify : compare the samples with `core:sha512`; reads all of them
 
     Flags: "truncated" where captures start beyond the end of the samples, or an archive is cut short; "partial_frame";
@@ -64,11 +64,13 @@ def probe(
     found = find(path, stream, verify=verify)
     if verify:
         check_hash(found)
+    if center_frequency is not None and not np.isfinite(center_frequency):
+        raise FormatError(f"{path}: center_frequency={center_frequency!r} was given; a number of Hz was expected")
     document, about = _required(found)
     stored, channels, block = _stored(about)
     rate, factor, units = _rate(about, sample_rate), *_scaling(about, stored, scale)
     part = _part(found, document, about, block, rate, capture)
-    frequency = _center(part.captures, path) if center is None else float(center)
+    frequency = _center(part.captures, path) if center_frequency is None else float(center_frequency)
     frames, placed = part.stop - part.first, part.placed
     annotations = annotations_of(document, part, about.integer("core:offset") or 0, cut=capture is not None)
     pairs = stored.pairs and stored.integer
@@ -161,7 +163,7 @@ def _center(captures: tuple[Capture, ...], path: str) -> float | None:
             f"{path}: its captures state {len(stated)} centre frequencies ({shown_first}), which cannot be one "
             f"recording: open one with capture=i, or each apart: [ra.open_recording({path!r}, capture=i) for i in "
             f"{[each.number for each in captures] if len(captures) < 10 else f'range({captures[-1].number + 1})'}]; "
-            "center= in Hz stands in for what they state"
+            "center_frequency= in Hz stands in for what they state"
         )
     return next(iter(stated), None)
 
