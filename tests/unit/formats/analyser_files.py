@@ -113,11 +113,28 @@ def write_tiq(
     return counts
 
 
+def damage(body: bytes, seed: int, spots: Sequence[int] | None = None) -> bytes:
+    """A few bytes changed, lost or added, among `spots` (all): the same ones for the same seed."""
+    random, damaged = np.random.default_rng(seed), bytearray(body)
+    for _ in range(random.integers(1, 9)):
+        at = min(int(random.choice(spots if spots is not None else len(body))), len(damaged) - 1)
+        kind, length = random.integers(3), int(random.integers(1, 7))
+        new = bytes(random.choice(list(b'0123456789eE.-+<>&;"=/\0\xff NaninfkMG'), length).tolist())
+        if kind == 0:
+            damaged[at] = new[0]
+        elif kind == 1:
+            del damaged[at : at + length]
+        else:
+            damaged[at:at] = new
+    return bytes(damaged)
+
+
 def tiq_header(
     number_samples: str,
     *,
     offsets: Sequence[float | str] = (0.0,),
-    rate: float | str = RATE,
+    rate: float = RATE,
+    rate_text: str | None = None,
     center_frequency: float | str = CENTER,
     scaling: float | str = SCALING,
     date_time: str | None = DATE_TIME,
@@ -175,7 +192,7 @@ def tiq_header(
         f"{before}<DataSetsCollection {namespace}>\r\n"
         f'<DataSets version="1" count="{len(offsets) if count is None else count}" {namespace}>\r\n'
         "<DataDescription>\r\n"
-        + leaf("SamplingFrequency", rate, "Hz")
+        + leaf("SamplingFrequency", rate_text or rate, "Hz")
         + leaf("NumberSamples", number_samples)
         + leaf("SamplesType", samples_type)
         + leaf("NumberFormat", number_format)
@@ -189,7 +206,7 @@ def tiq_header(
         + leaf("FirmwareVersion", "2.6.0118")
         + leaf("OptionKey", "SECRETOPTIONKEY")
         + leaf("Frequency", center_frequency, "Hz")
-        + leaf("AcquisitionBandwidth", float(rate) / 1.25 if bandwidth is None else bandwidth, "Hz")
+        + leaf("AcquisitionBandwidth", rate / 1.25 if bandwidth is None else bandwidth, "Hz")
         + leaf("RFAttenuation", 10, "dB")
         + leaf("DitherOn", "true")
         + leaf("Preamp", "false")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import analyser_files
 import numpy as np
 import pytest
 import receiver_files as files
@@ -164,6 +166,22 @@ def test_complete_by_declared_size(path: str) -> None:
         assert iqt.complete(path) is False
 
 
+def test_files_of_the_generator(shared: Path, path: str) -> None:
+    tool = shared / "tools" / "make_tiq.py"
+    if not tool.exists():
+        pytest.skip(f"{tool} is not there")
+    spec = importlib.util.spec_from_file_location("make_tiq", tool)
+    assert spec is not None
+    assert spec.loader is not None
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    volts = make.write_iqt(path, 8)
+    header = iqt.probe(path)
+    assert (header.frames, header.flags, header.breaks) == (8192, (), ())
+    found = read(header) * header.scale
+    np.testing.assert_allclose(found[:, 0] + 1j * found[:, 1], volts, rtol=1e-14)
+
+
 # --- bad input
 
 
@@ -211,3 +229,19 @@ def test_folder_and_missing_file(tmp_path: Path) -> None:
         iqt.probe(str(tmp_path / "folder.iqt"))
     with pytest.raises(FileNotFoundError):
         iqt.complete(str(tmp_path / "missing.iqt"))
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_any_damage_raises_a_format_error_or_gives_what_can_be_read(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    path = str(tmp_path_factory.getbasetemp() / "damaged.iqt")
+    files.write_iqt(path, 3, block=16)
+    damaged = analyser_files.damage(Path(path).read_bytes(), seed)
+    Path(path).write_bytes(damaged)
+    try:
+        header = iqt.probe(path)
+    except FormatError:
+        return
+    assert len(read(header)) == header.frames

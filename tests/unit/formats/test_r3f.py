@@ -199,6 +199,15 @@ def test_nobody_can_tell_whether_a_stream_is_complete(path: str, tmp_path: Path)
 
 # --- bad input
 
+# where the header and the footers say something
+SPOTS = [
+    *range(27),
+    *range(512, 516),
+    *range(1024, 1040),
+    *range(2048, 2180),
+    *range(3072, 3080),
+    *range(16_384, 16_564),
+]
 NAN, INFINITE = float("nan"), float("inf")
 
 
@@ -257,3 +266,19 @@ def test_what_is_no_such_file(tmp_path: Path) -> None:
     (tmp_path / "folder.r3f").mkdir()
     with pytest.raises(FormatError, match="is a folder"):
         r3f.probe(str(tmp_path / "folder.r3f"))
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_any_damage_raises_a_format_error_or_gives_what_can_be_read(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    path = str(tmp_path_factory.getbasetemp() / "damaged.r3f")
+    files.write_r3f(path, 3, block=16)
+    damaged = analyser_files.damage(Path(path).read_bytes(), seed, SPOTS)
+    Path(path).write_bytes(damaged)
+    try:
+        header = r3f.probe(path)
+    except FormatError:
+        return
+    assert len(read(header)) == header.frames

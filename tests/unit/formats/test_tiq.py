@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 import os
 import pickle
+import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import analyser_files as files
+import fsspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reelarray import open_recording, segments
 from reelarray.errors import FormatError, TruncatedFile
 from reelarray.formats import ranges, tiq
 from reelarray.source import Header, Source
@@ -354,13 +359,43 @@ def test_headers_that_are_wrong(path: str, changes: dict[str, Any], message: str
     assert len(str(caught.value)) < 500 + len(path)
 
 
-@pytest.mark.parametrize("rate", ["0", "-390625", "nan", "1e-999999999", "3/4"])
-def test_rates_that_are_none(path: str, rate: str) -> None:
-    header = files.tiq_header("10", rate=5.0).replace(b">5<", f">{rate}<".encode(), 1)
-    size = len(header)
-    Path(path).write_bytes(header.replace(b'"%09d"' % int(header[18:27]), b'"%09d"' % size) + b"\0" * 80)
-    with pytest.raises(FormatError, match="SamplingFrequency = "):
+@pytest.mark.parametrize(
+    ("rate", "message"),
+    [
+        ("0", "SamplingFrequency = '0'"),
+        ("-390625", "SamplingFrequency = '-390625'"),
+        ("nan", "SamplingFrequency = 'nan'"),
+        ("1e-999999999", "SamplingFrequency = '1e-999999999'"),
+        ("3/4", "SamplingFrequency = '3/4'"),
+        ("0.5", "gives 0.5 samples a second, 1 to 10,000,000,000,000 are possible"),
+        ("1e300", "gives 1e[+]300 samples a second"),
+    ],
+)
+def test_rates_that_are_none(path: str, rate: str, message: str) -> None:
+    files.write_tiq(path, 10, rate_text=rate)
+    with pytest.raises(FormatError, match=message):
         tiq.probe(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("390625", 390_625),
+        ("54687.5", Fraction(109_375, 2)),
+        ("46874999.999999993", 46_875_000),
+        ("3.90625E+05", 390_625),
+    ],
+)
+def test_rates_are_the_simplest_within_their_digits(path: str, text: str, rate: Fraction) -> None:
+    files.write_tiq(path, 10, rate_text=text)
+    assert tiq.probe(path).rate == rate
+
+
+@pytest.mark.parametrize("offsets", [["0", "1e300"], ["-1e12", "0"]])
+def test_times_that_cannot_be_meant(path: str, offsets: list[str]) -> None:
+    files.write_tiq(path, 10, datasets=2, offsets=offsets)
+    header = tiq.probe(path)
+    assert (header.breaks, header.start_ns, header.flags) == ((), files.START_NS, ("time_order",))
 
 
 @pytest.mark.parametrize("offset", [(64 << 20) + 1, 5 << 30, 10**19])
@@ -456,13 +491,107 @@ def test_memory_stays_bounded(path: str, before: str, message: str) -> None:
     assert message in files.probe_in_bounded_memory("tiq", path)
 
 
-# --- the real thing
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=150, deadline=None)
+def test_any_damage_raises_a_format_error_or_gives_what_can_be_read(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    path = str(tmp_path_factory.getbasetemp() / "damaged.tiq")
+    files.write_tiq(path, 64, datasets=2, gaps=[1.0])
+    damaged = files.damage(Path(path).read_bytes(), seed)
+    Path(path).write_bytes(damaged)
+    try:
+        header = tiq.probe(path)
+    except FormatError:
+        return
+    assert len(read(header)) == header.frames
+
+
+# --- as a recording
+
+
+@pytest.mark.parametrize("chunks", [100, 1024, 5000])
+def test_a_recording_is_complex_volts_whatever_the_chunks(path: str, chunks: int) -> None:
+    counts = files.write_tiq(path, 4096, datasets=4, gaps=[0.1, 0.0, 0.25])
+    x = open_recording(path, chunks=chunks)
+    assert (x.dims, x.dtype, x.attrs["units"]) == (("time",), np.complex64, "V")
+    assert float(x.center_frequency) == files.CENTER
+    volts = (counts[:, 0] + 1j * counts[:, 1]) * files.SCALING
+    # 24 of 31 bits, and one rounding of the product
+    assert np.abs(x.values - volts).max() <= 2.0**-23 * np.abs(volts).max()
+    np.testing.assert_array_equal(x.values, open_recording(path).values)
+    starts = segments(x)["start"].to_numpy().astype("datetime64[ns]").astype(np.int64)
+    assert starts[0] == files.START_NS
+    assert len(starts) == 3
+
+
+def test_a_remote_file_is_read_by_ranges() -> None:
+    filesystem = fsspec.filesystem("memory")
+    with tempfile.TemporaryDirectory() as folder:
+        counts = files.write_tiq(f"{folder}/x.tiq", 3000, header_bytes=files.REAL_HEADER_BYTES)
+        filesystem.pipe_file("/remote/x.tiq", Path(f"{folder}/x.tiq").read_bytes())
+    header = tiq.probe("memory://remote/x.tiq")
+    assert (header.frames, header.layout[1]) == (3000, files.REAL_HEADER_BYTES)
+    np.testing.assert_array_equal(source_of(header).read(10, 2000), counts[10:2000])
+    assert tiq.complete("memory://remote/x.tiq") is True
+
+
+# --- the real thing, and what other programs write and read
+
+
+def file_of(shared: Path, *parts: str) -> Path:
+    path = shared.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    return path
+
+
+def generator(shared: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_tiq", file_of(shared, "tools", "make_tiq.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "frames", "flags"),
+    [
+        ("plain", {}, 8192, ()),
+        ("padded", {"pad_to": 96_648}, 8192, ()),
+        ("multi", {"offsets": (0.0, 0.5, 0.75, 2.0)}, 4 * 8192, ()),
+        ("cut", {"keep": 0.6}, 4915, ("truncated",)),
+    ],
+)
+def test_files_of_the_generator(
+    shared: Path, path: str, name: str, options: dict[str, Any], frames: int, flags: tuple[str, ...]
+) -> None:
+    make = generator(shared)
+    make.write_tiq(path, 8192, **options)
+    header = tiq.probe(path)
+    total = 8192 * len(options.get("offsets", (0,)))
+    assert (header.frames, header.flags, header.rate) == (frames, flags, 390_625)
+    assert [ns for _, ns in header.breaks] == [round(each * 1e9) for each in options.get("offsets", (0,))[1:]]
+    np.testing.assert_array_equal(read(header), make.signal_int32(0, frames, total))
+
+
+def test_the_same_volts_as_iqtools(shared: Path) -> None:
+    path = file_of(shared, "data", "iq", "synth_64k.tiq")
+    with np.load(file_of(shared, "data", "golden", "iq", "synth_64k_L1024.npz")) as golden:
+        head, names, meta = golden["head"], golden["meta_names"].tolist(), golden["meta"]
+    header = tiq.probe(str(path))
+    found = source_of(header).read(0, len(head)) * header.scale
+    np.testing.assert_array_equal(found[:, 0] + 1j * found[:, 1], head)
+    told = dict(zip(names, meta.tolist(), strict=True))
+    assert (told["fs"], told["center"], told["data_offset"]) == (header.rate, header.center_frequency, header.layout[1])
+    assert (told["span"], told["acq_bw"], told["rbw"]) == tuple(
+        header.metadata[key] for key in ("span", "bandwidth", "rbw")
+    )
 
 
 def test_real_recording(shared: Path) -> None:
-    path = shared / "data" / "iq" / "real_102400.tiq"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
+    path = file_of(shared, "data", "iq", "real_102400.tiq")
     header = check_format(path)
     assert (header.frames, header.rate, header.center_frequency) == (102_400, 390_625, 244_778_900.0)
     assert (header.layout[1], header.scale, header.start_ns) == (96_648, 5.2372117103283264e-12, files.START_NS)

@@ -10,6 +10,8 @@ import analyser_files
 import numpy as np
 import pytest
 import receiver_files as files
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reelarray.errors import FormatError
 from reelarray.formats import xdat
@@ -177,3 +179,25 @@ def test_folder_and_missing_file(tmp_path: Path) -> None:
         xdat.probe(str(tmp_path / "folder.xdat"))
     with pytest.raises(FileNotFoundError):
         xdat.probe(str(tmp_path / "missing.xdat"))
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_any_damage_of_the_xml_raises_a_format_error(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    path = str(tmp_path_factory.getbasetemp() / "damaged.xdat")
+    files.write_xdat(path, 64)
+    side = Path(path.replace(".xdat", ".xml"))
+    side.write_bytes(analyser_files.damage(side.read_bytes(), seed))
+    try:
+        header = xdat.probe(path)
+    except FormatError:
+        return
+    assert len(read(header)) == header.frames
+
+
+def test_an_encoding_that_is_none(path: str) -> None:
+    files.write_xdat(path, 64)
+    side = Path(path.replace(".xdat", ".xml"))
+    side.write_bytes(side.read_bytes().replace(b"utf-8", b"oops8"))
+    with pytest.raises(FormatError, match="unknown encoding"):
+        xdat.probe(path)
