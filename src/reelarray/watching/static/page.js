@@ -90,7 +90,7 @@ function showAnalyser(name, said) {
   const counts = said.counts || {};
   const [state, text] = counts.running
     ? ["working", `${counts.running} in process`]
-    : counts.failed ? ["failed", `${counts.failed} failed`] : ["idle", "up to date"];
+    : counts.failed ? ["failed", `${counts.failed} failed`] : ["idle", counts.done ? "up to date" : "nothing yet"];
   card.state.className = `state ${state}`;
   setText(card.state, text + (counts.pending ? `, ${counts.pending} waiting` : ""));
   card.latest = said.latest;
