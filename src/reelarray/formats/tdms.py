@@ -88,7 +88,7 @@ class TdmsSource:
         for record, low, high in self._cuts(start, stop):
             begin, gain, *pair = self.places.record(record)
             found = [bytes_at(file, at + 2 * low, 2 * (high - low)) for at in pair]
-            if bytes_at(file, begin, len(TAG)) != TAG or {len(each) for each in found} != {2 * (high - low)}:
+            if not self.places.is_at(file, record) or {len(each) for each in found} != {2 * (high - low)}:
                 raise FormatError(
                     f"{self.path}: record {record} is not at byte {begin}, where the lengths of the first ones put it; "
                     "the file is damaged, or was written to meanwhile: open it again, or skip it"

@@ -18,6 +18,7 @@ from .stated import date_time
 from .tdmslayout import INDEX_TAG, TAG, Places
 
 RECORDS, SAMPLES = "RecordHeader", "RecordData"
+_EPOCH = 2_082_844_800  # seconds from 1904 to 1970
 _MOST_PROPERTIES, _LONGEST_PROPERTY = 100, 1000
 
 
@@ -151,11 +152,18 @@ def _times(channel: Any, records: int) -> tuple[int | None, np.ndarray | None]:
     if channel is None or not records or len(channel) < records:
         return None, None
     times = channel.read_data(0, records, scaled=False)
-    if hasattr(times, "as_datetime64"):
-        ns = times.as_datetime64("ns").astype(np.int64)
+    if hasattr(times, "second_fractions"):
+        ns = _utc_ns(times.seconds, times.second_fractions)
         return int(ns[0]), (ns - ns[0]) / 1e9
     times = np.asarray(times)
     return None, times.astype(np.float64) if times.dtype.kind == "f" else None
+
+
+def _utc_ns(seconds: Any, fractions: Any) -> Any:
+    """Seconds since 1904 and 2**-64 seconds -> ns since 1970, to the nearest (npTDMS cuts them off)."""
+    high = np.asarray(fractions, np.uint64) >> np.uint64(32)
+    nearest = (high * np.uint64(10**9) + np.uint64(2**31)) >> np.uint64(32)
+    return (np.asarray(seconds, np.int64) - _EPOCH) * 10**9 + nearest.astype(np.int64)
 
 
 def agree(file: BinaryIO, found: Contents, places: Places) -> bool:
@@ -165,8 +173,8 @@ def agree(file: BinaryIO, found: Contents, places: Places) -> bool:
         return False
     some = min(16, found.samples)
     for record in (1, whole - 1):
-        begin, gain, *pair = places.record(record)
-        if bytes_at(file, begin, 4) != TAG or bytes_at(file, gain, 8) != found.gains[record].astype("<f8").tobytes():
+        _, gain, *pair = places.record(record)
+        if not places.is_at(file, record) or bytes_at(file, gain, 8) != found.gains[record].astype("<f8").tobytes():
             return False
         for at, channel in zip(pair, found.channels, strict=True):
             for low in (0, found.samples - some):
@@ -191,8 +199,9 @@ def _plain(properties: Any) -> dict[str, Any]:
     """Properties as JSON values, the first hundred of them; times as text, in UTC."""
     found: dict[str, Any] = {}
     for name, value in list(properties.items())[:_MOST_PROPERTIES]:
-        if hasattr(value, "as_datetime64"):
-            value = f"{value.as_datetime64('ns')}Z"
+        if hasattr(value, "second_fractions"):
+            ns = _utc_ns(value.seconds, value.second_fractions)
+            value = f"{np.datetime64(int(ns), 'ns')}Z"
         elif isinstance(value, np.generic):
             value = value.item()
         plain = isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
+from zlib import crc32
 
 TAG, INDEX_TAG = b"TDSm", b"TDSh"
 LEAD = struct.Struct("<4sIIQQ")
@@ -37,16 +38,27 @@ class Lead(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Record 0 is `first` bytes long, all others `other`; in each of the two, where its gain, I and Q begin."""
+    """Record 0 is `first` bytes long, all others `other`; in each of the two, where its gain, I and Q begin.
+
+    A record has so many `segments`, and the sums of their lead-ins, which `lead_sum` makes, tell one that differs.
+    """
 
     first: int
     other: int
+    segments: int
+    first_sum: int
+    other_sum: int
     first_gain: int
     first_i: int
     first_q: int
     other_gain: int
     other_i: int
     other_q: int
+
+    def is_at(self, file: BinaryIO, number: int) -> bool:
+        """Do the segments of a record begin, and are they as long, as arithmetic has it?"""
+        expected = self.other_sum if number else self.first_sum
+        return lead_sum(file, self.record(number)[0], self.segments) == expected
 
     def record(self, number: int) -> tuple[int, int, int, int]:
         """The bytes of the file where a record begins, and its gain, I and Q."""
@@ -71,6 +83,20 @@ def lead_in(data: bytes) -> Lead | None:
     return Lead(flags, -1 if length == DIED else length + LEAD.size, values + LEAD.size)
 
 
+def lead_sum(file: BinaryIO, position: int, segments: int) -> int:
+    """Sum of the lead-ins of segments that follow each other; -1 where there is none."""
+    total = 0
+    for _ in range(segments):
+        file.seek(position)
+        data = file.read(LEAD.size)
+        lead = lead_in(data)
+        if lead is None or lead.length < 0:
+            return -1
+        total = crc32(data, total)
+        position += lead.length
+    return total
+
+
 def find_places(file: BinaryIO, samples: int, same: Callable[[Places], bool]) -> Places | None:
     """Where records of so many samples are, if the first two of them are of one piece each; None else.
 
@@ -78,20 +104,24 @@ def find_places(file: BinaryIO, samples: int, same: Callable[[Places], bool]) ->
     """
     try:
         objects: Objects = {}
-        first, at_first = _record(file, 0, objects, samples)
-        other, at_other = _record(file, first, objects, samples)
+        first, segments, at_first = _record(file, 0, objects, samples)
+        end, again, at_other = _record(file, first, objects, samples)
     except (_Irregular, struct.error, UnicodeDecodeError):
         return None
-    places = Places(first, other - first, *at_first, *(place - first for place in at_other))
-    return places if same(places) else None
+    sums = lead_sum(file, 0, segments), lead_sum(file, first, again)
+    places = Places(first, end - first, segments, *sums, *at_first, *(place - first for place in at_other))
+    return places if segments == again and same(places) else None
 
 
-def _record(file: BinaryIO, start: int, objects: Objects, samples: int) -> tuple[int, list[int]]:
-    """The segments from byte `start` until gain, I and Q of one record were seen -> its end, and where they begin."""
+def _record(file: BinaryIO, start: int, objects: Objects, samples: int) -> tuple[int, int, list[int]]:
+    """The segments from byte `start` until gain, I and Q of one record were seen.
+
+    Returns its end, the number of its segments, and where the three begin.
+    """
     expected = {GAIN: (_DOUBLE, 1), IN_PHASE: (_INT16, samples), QUADRATURE: (_INT16, samples)}
     found: dict[str, int] = {}
     position = start
-    for _ in range(_MOST_SEGMENTS):
+    for number in range(_MOST_SEGMENTS):
         file.seek(position)
         lead = lead_in(file.read(LEAD.size))
         if lead is None or lead.length < 0 or lead.values - LEAD.size > _MOST_METADATA:
@@ -111,7 +141,7 @@ def _record(file: BinaryIO, start: int, objects: Objects, samples: int) -> tuple
         if at != position:
             raise _Irregular  # the values come several times, or have no fixed width
         if len(found) == len(expected):
-            return position, [found[path] for path in expected]
+            return position, number + 1, [found[path] for path in expected]
     raise _Irregular
 
 
