@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -30,10 +30,12 @@ def captures_of(
     start_ns: int | None = None,
     frequency: float | None = None,
     header_bytes: int = 0,
+    joined: Collection[int] = (),
 ) -> list[dict[str, Any]]:
     """Captures that begin at frames `starts`, `since` ns after the first: by index, and by date where it is known.
 
-    Where the index alone, a whole number of samples, would not give these ns back, they are noted under our own key.
+    Each begins a stretch, but for those that start at one of `joined`. Where the index alone, a whole number of
+    samples, would not give these times back, they are noted under our own key.
     """
     found = []
     for start, ns in zip(starts, since, strict=True):
@@ -47,9 +49,12 @@ def captures_of(
         found.append(capture)
     if header_bytes:
         found[0]["core:header_bytes"] = int(header_bytes)
-    if _as_read(found, rate) != list(zip(map(int, starts), map(int, since), strict=True)):
-        for capture, ns in zip(found[1:], since[1:], strict=True):
-            capture[SINCE] = int(ns)
+    stretches = [(int(start), int(ns)) for start, ns in zip(starts, since, strict=True) if start not in joined]
+    if _as_read(found, rate) != stretches:
+        times = dict(stretches[1:])
+        for capture in found:
+            if capture["core:sample_start"] in times:
+                capture[SINCE] = times[capture["core:sample_start"]]
     return found
 
 

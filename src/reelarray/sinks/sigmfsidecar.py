@@ -109,8 +109,15 @@ def _captures(header: Header, offset: int) -> list[dict[str, Any]]:
     for start in starts:
         frame, ns = max(anchor for anchor in anchors if anchor[0] <= start)
         since.append(ns + int((start - frame) * 10**9 / header.rate))
-    kept = {"start_ns": header.start_ns, "frequency": header.center_frequency, "header_bytes": offset}
-    return captures_of(starts, since, header.rate, **kept)  # type: ignore[arg-type]
+    return captures_of(
+        starts,
+        since,
+        header.rate,
+        start_ns=header.start_ns,
+        frequency=header.center_frequency,
+        header_bytes=offset,
+        joined=set(starts) - {frame for frame, _ in anchors},
+    )
 
 
 def _placed(header: Header, source: Source) -> tuple[Datatype, int, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sigmf_files import ALL_TYPES, document, stored, write_archive, write_collection, write_sigmf
 
@@ -207,6 +207,7 @@ def test_no_other_folder_is_reached(tmp_path, name):
 # ---- datasets with other bytes ---------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 40), min_size=1, max_size=5),
     headers=st.lists(st.integers(0, 33), min_size=5, max_size=5),
@@ -293,6 +294,7 @@ def test_the_clock_has_the_gaps(tmp_path):
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 10**6)), min_size=1, max_size=6), st.integers(1, 10**9))
 def test_times_of_indices_are_those_of_one_clock(pieces, rate):
     captures, start, index = [], 0, 0
