@@ -96,6 +96,26 @@ class Journal:
         self._end += len(lines)
         faults.checkpoint("after marking")
 
+    def compact(self, records: Iterable[Record]) -> None:
+        """Put these lines in place of all that are there; before the first `note`.
+
+        Ended at any moment, the old lines, the new ones, or both are there; of two of one unit the new one is later.
+        """
+        if self._file is not None:
+            raise RuntimeError("lines were noted already: compact a journal before the first note")
+        self.lease.check()
+        folder = self.folder / DONE
+        folder.mkdir(exist_ok=True)
+        for leftover in folder.glob(".compact-*"):  # of a driver that was killed
+            leftover.unlink()
+        before = sorted(folder.glob("*.jsonl"))
+        path = self._next_path()
+        write_whole(path, b"".join(_line(record) for record in records), folder / f".compact-{self.lease.token}")
+        for old in before:
+            faults.checkpoint("before removing compacted lines")
+            old.unlink()
+        sync_folder(folder)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder for the temporary files of this run, without those that killed ones left behind.
@@ -132,9 +152,7 @@ class Journal:
         if self._file is None:
             folder = self.folder / DONE
             folder.mkdir(exist_ok=True)
-            number = 1 + max((int(p.name[:6]) for p in folder.glob("[0-9]" * 6 + "-*.jsonl")), default=0)
-            path = folder / f"{number:06}-{self.lease.token}.jsonl"
-            self._file = open(path, "xb", buffering=0)  # noqa: SIM115
+            self._file = open(self._next_path(), "xb", buffering=0)  # noqa: SIM115
             first = _line(
                 {
                     "driver": self.lease.token,
@@ -147,6 +165,12 @@ class Journal:
             self._end = len(first)
             sync_folder(folder)
         return self._file
+
+    def _next_path(self) -> Path:
+        """Of a file of lines, after all that are there."""
+        folder = self.folder / DONE
+        number = 1 + max((int(p.name[:6]) for p in folder.glob("[0-9]" * 6 + "-*.jsonl")), default=0)
+        return folder / f"{number:06}-{self.lease.token}.jsonl"
 
 
 def _remove_runs(folder: Path) -> None:

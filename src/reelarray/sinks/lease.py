@@ -266,6 +266,12 @@ def _who(holder: dict[str, Any]) -> str:
     return f"process {holder.get('pid', '?')} on {holder.get('host', '?')}{job}"
 
 
+def is_held(path: Path) -> bool:
+    """Whether there is a lease whose holder lives, as far as that can be known from here."""
+    found = _read(path)
+    return found is not None and _lives(_parse(found)) is not False
+
+
 # ---- is it alive? ----------------------------------------------------------------------------------------------------
 
 

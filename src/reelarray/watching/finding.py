@@ -19,26 +19,9 @@ from .options import IGNORED, Options, all_suffixes
 log = logging.getLogger(__name__)
 
 # File systems that other machines write to, or that a program plays: no events for what happens elsewhere.
-_REMOTE = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb",
-        "smb3",
-        "smbfs",
-        "afs",
-        "ceph",
-        "glusterfs",
-        "lustre",
-        "gpfs",
-        "beegfs",
-        "orangefs",
-        "9p",
-        "virtiofs",
-        "vboxsf",
-    ]
-)
+_REMOTE = {"nfs", "nfs4", "cifs", "smb", "smb3", "smbfs", "afs", "9p", "virtiofs", "vboxsf"} | {
+    *("ceph", "glusterfs", "lustre", "gpfs", "beegfs", "orangefs")
+}
 _DEBOUNCE = 100  # ms in which changes are gathered
 _TICK = 250  # ms after which the observer says that it is there
 _BEGUN = 10.0  # s in which it has to
@@ -232,9 +215,13 @@ class Finder:
     options : which folders, how
     now : monotonic seconds
     ring : called when there are events, from another thread
+    once : only what is there is looked at: no events
     """
 
-    def __init__(self, options: Options, now: Callable[[], float], ring: Callable[[], None]) -> None:
+    def __init__(
+        self, options: Options, now: Callable[[], float], ring: Callable[[], None], *, once: bool = False
+    ) -> None:
+        self._once = once
         self.options, self.names, self._now = options, Names(options), now
         self.folders = tuple(os.path.abspath(folder) for folder in options.folders)
         self.polling: set[str] = set()
@@ -252,6 +239,8 @@ class Finder:
         ------
         MissingPackage : mode="events", and watchfiles is not installed
         """
+        if self._once:
+            return
         mode = self.options.mode
         observed = []
         for folder in self.folders:
@@ -276,10 +265,20 @@ class Finder:
             self._events.stop()
             self._events = None
 
+    def folders_below(self) -> list[str]:
+        """The folders in which recordings are looked for, in order."""
+        found = list(self.folders)
+        if self.options.recursive:
+            for folder in self.folders:
+                for where, inside, _ in os.walk(folder):
+                    inside[:] = sorted(name for name in inside if self.names.enter(name))
+                    found += [os.path.join(where, name) for name in inside]
+        return found
+
     @property
     def listed(self) -> bool:
-        """Whether every folder was listed once."""
-        return all(self.rounds.values())
+        """Whether every folder was listed once, as far as it could be."""
+        return self._round is None and all(self.rounds.values())
 
     def next_due(self) -> float:
         """When there is something to do without events, in monotonic seconds."""
@@ -328,7 +327,7 @@ class Finder:
         if not whole:
             every = self.options.poll_seconds
         self._due[folder] = max(begun + every, now + 4 * (now - begun))  # slow folders are not listed all the time
-        self.rounds[folder] += whole
+        self.rounds[folder] += 1
         self._round = None
 
     def _at(self, path: str) -> Iterator[Look]:

@@ -62,7 +62,8 @@ class Queue:
         self._turns: dict[str, list[tuple[tuple[int, str], int, str]]] = {}
         self._order: deque[str] = deque()
         self._stamp = 0
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()  # by analyser, and of these, those that failed before
+        self.retries: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -74,11 +75,6 @@ class Queue:
     def growing(self) -> int:
         """Files that were looked at and are not finished."""
         return sum(each.growing for each in self._waiting.values())
-
-    @property
-    def retrying(self) -> int:
-        """Files that wait for another try."""
-        return sum(each.retry_at > -math.inf for each in self._waiting.values())
 
     def files(self) -> list[str]:
         """Paths of all that wait."""
@@ -110,6 +106,7 @@ class Queue:
         made = Waiting(seen, unit, analyser, since, now, retry_at=retry_at)
         self._waiting[seen.path] = made
         self.counts[analyser] += 1
+        self.retries[analyser] += retry_at > -math.inf
         self._put_off(made, max(now + self.options.settle_seconds, retry_at))
 
     def forget(self, path: str) -> Waiting | None:
@@ -169,6 +166,7 @@ class Queue:
     def _drop(self, waiting: Waiting) -> None:
         del self._waiting[waiting.seen.path]
         self.counts[waiting.analyser] -= 1
+        self.retries[waiting.analyser] -= waiting.retry_at > -math.inf
 
     def _put_off(self, waiting: Waiting, until: float) -> None:
         self._stamp += 1

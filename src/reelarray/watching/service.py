@@ -1,0 +1,401 @@
+"""The service: looks at files, sends those that are finished to be processed, and notes what came of them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..driving import Done, Failure, Flow, Stop
+from ..driving.policy import may_pass
+from ..errors import RecordingError, Unwritable
+from .analysers import Analysers, Units
+from .clock import Clock
+from .finding import Finder, Gone, Look, Seen, look
+from .metrics import Metrics
+from .options import Options
+from .ready import Queue, Waiting
+from .room import Room, refused
+from .state import State
+from .status import Latest, StatusFile
+from .tracking import Tracking
+from .unit import Found, Process
+from .work import Worked, work
+
+log = logging.getLogger(__name__)
+
+_LOOKS, _LOOKING = 20_000, 0.25  # looks a step, and s: results and signals do not wait for a folder of a million files
+_IDLE = 5.0  # s
+_ONCE_AGAIN = 0.05  # s
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many recordings there are of each kind; `made` is how many were processed by this call."""
+
+    pending: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    made: int = 0
+    stopped: str = ""
+
+
+@dataclass
+class _Running:
+    found: Found
+    waiting: Waiting
+    since: float
+    age: float = field(default=math.nan)
+
+
+class Service:
+    """One owner of a journal, at work.
+
+    Parameters
+    ----------
+    options, process : what is watched, and what is done
+    flow : who does it
+    state : the journal, held
+    once : come to an end when what is there is processed
+    verify : read outputs that are there; make again what is not as it was written
+    retry_failed : try at once what failed before
+    redo : patterns of recordings that are to be processed again
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        process: Process,
+        flow: Flow,
+        state: State,
+        *,
+        clock: Clock,
+        once: bool = False,
+        verify: bool = False,
+        retry_failed: bool = False,
+        redo: Collection[str] = (),
+        finder: Finder | None = None,
+        room: Room | None = None,
+        complete: Callable[[str], bool | None] | None = None,
+    ) -> None:
+        self.options, self.process, self.flow, self.state = options, process, flow, state
+        self.clock, self.once = clock, once
+        self._verify, self._retry_failed, self._redo = verify, retry_failed, redo
+        self.finder = Finder(options, clock.now, clock.bell.ring, once=once) if finder is None else finder
+        self.room = Room(options.min_free_bytes) if room is None else room
+        more: dict[str, Any] = {"age": self._age} if once else {}
+        if complete is not None:
+            more["complete"] = complete
+        self.queue = Queue(options, polling=self.finder.polling.__contains__, look=look, **more)
+        self.units = Units(self.finder.folders)
+        self.analysers = Analysers(self.finder.folders, options.analysers)
+        self.analysers.know(state.analysers)
+        self.latest = Latest(options.page_folder)
+        self.status = StatusFile(options, state.folder, clock)
+        self.tracking = Tracking.of(options.tracking, clock)
+        self.metrics = Metrics(state.folder / "metrics.jsonl")
+        self.made = 0
+        self._running: dict[str, _Running] = {}
+        self._paths: set[str] = set()
+        self._stopping = False
+
+    # ---- from the start to the end -----------------------------------------------------------------------------------
+
+    def run(self, stop: Stop) -> Counts:
+        """Go on until asked to stop, or with `once` until what is there is processed."""
+        try:
+            self.begin()
+            while True:
+                if stop.look(math.nan) and not self._stopping:
+                    self._begin_to_stop(stop)
+                self.step()
+                if self._stopping and (not self._running or stop.time_left() <= 0):
+                    break
+                if self.once and self.finished:
+                    break
+                self.clock.wait(min(self._until_next(), max(0.0, stop.time_left())))
+        finally:
+            self.end(stopped=stop.asked or "")
+        return self.counts(stop.asked or "")
+
+    def begin(self) -> None:
+        """Look at what is known, then begin to look for files."""
+        for folder in self.finder.folders:
+            os.scandir(folder).close()  # an error now is better than silence
+        header = {"watch": list(self.finder.folders), "fingerprint": self.process.fingerprint}
+        self.state.begin(header, verify=self._verify, path_of=self.units.path)
+        self.state.again(retry_failed=self._retry_failed, redo=self._redo, now=self.clock.time())
+        for unit, entry in self.state.items():
+            if entry.state == "done":
+                self.latest.see(entry.analyser, unit, entry.notes, entry.modified_ns, entry.time)
+        if self.tracking is not None:
+            self.tracking.begin(self.state, self._found_of, self.process)
+        self.finder.start()
+        if self.options.recursive:
+            self.analysers.add(self.finder.folders_below())
+        self.state.name(self.analysers.names)
+        self._write_status(force=True)
+
+    def end(self, stopped: str = "") -> None:
+        """Let go of everything; what was being processed is pending again."""
+        with suppress(Exception):
+            self.finder.stop()
+        dropped = self.flow.drop()
+        for unit in dropped:
+            if unit in self._running:
+                log.warning("%s: stopped, it is processed again next time", unit)
+        targets = [
+            t for unit in dropped if unit in self._running for t in self._targets(self._running[str(unit)].found)
+        ]
+        self._running.clear()
+        try:
+            self.state.sweep(targets)
+            if self.tracking is not None:
+                self.tracking.write(self._done_paths())
+            self.status.write(self._status("stopped"), force=True)
+        except OSError as error:
+            log.warning("at the end: %s", error)
+        finally:
+            self.metrics.close()
+            self.state.close()
+
+    def step(self) -> None:
+        """All that is to be done now; waits for nothing."""
+        for landed in self.flow.landed():
+            self._land(landed)
+        if not self._stopping:
+            for each in self.finder.looks(_LOOKS, _LOOKING):
+                self._look(each)
+            self._submit()
+        self.flow.check()
+        self.state.tick(self.clock.time())
+        if self.tracking is not None:
+            self.tracking.tick(self._done_paths)
+        self._write_status()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left of what was there, but files that still grow."""
+        if self._running or not self.finder.listed or self.room.why:
+            return False
+        if len(self.queue) > self.queue.growing:
+            return False
+        for path in self.queue.files():
+            log.warning("%s is not finished: left for the next time", path)
+        return True
+
+    def _begin_to_stop(self, stop: Stop) -> None:
+        self._stopping = True
+        self.finder.stop()
+        grace = f"; {len(self._running)} recordings get {max(0.0, stop.time_left()):.0f} s" if self._running else ""
+        log.info("stopping (%s)%s", stop.asked, grace)
+
+    def _until_next(self) -> float:
+        if self._stopping:
+            return 0.5
+        now = self.clock.now()
+        next_due = min(self.finder.next_due(), self.queue.next_due() if self._has_place else math.inf)
+        idle = _ONCE_AGAIN if self.once and not self._running else _IDLE
+        return max(0.0, min(next_due - now, idle, 1.0 if self.room.why else idle))
+
+    @property
+    def _has_place(self) -> bool:
+        return len(self._running) < self.flow.places
+
+    # ---- files -------------------------------------------------------------------------------------------------------
+
+    def _look(self, seen: Look) -> None:
+        if isinstance(seen, Gone):
+            if self.queue.forget(seen.path) is not None:
+                log.info("%s went before it was finished", seen.path)
+            return
+        unit = self.units.of(seen.folder, seen.relative)
+        running = self._running.get(unit)
+        if running is not None and (running.found.bytes, running.found.modified_ns) == (seen.bytes, seen.modified_ns):
+            return
+        entry = self.state.find(unit, seen.bytes, seen.modified_ns)
+        if entry is None:
+            if self.state.owner(seen.path) is None:  # else it is what was made of another
+                self.queue.add(seen, unit, self._analyser(seen), self.clock.now())
+        elif entry.state == "failed" and entry.next_try is not None and seen.path not in self.queue:
+            retry_at = self.clock.now() + max(0.0, entry.next_try - self.clock.time())
+            self.queue.add(seen, unit, self._analyser(seen), self.clock.now(), retry_at=retry_at)
+
+    def _analyser(self, seen: Seen) -> str:
+        folder, known = os.path.dirname(seen.path), len(self.analysers.names)
+        name = self.analysers.name(folder)
+        if len(self.analysers.names) > known:
+            self.state.name({folder: name})
+        return name
+
+    def _age(self, seen: Seen) -> float:
+        return self.clock.time() - seen.modified_ns / 1e9
+
+    def _found_of(self, path: str) -> tuple[str, Found] | None:
+        """(unit, file) at a path, if it is one that is watched."""
+        for folder in self.finder.folders:
+            if path.startswith(folder.rstrip(os.sep) + os.sep):
+                seen = look(path, folder)
+                if isinstance(seen, Gone):
+                    return None
+                name = self.analysers.name(os.path.dirname(path))
+                found = Found(path, folder, seen.relative, name, seen.bytes, seen.modified_ns)
+                return self.units.of(folder, seen.relative), found
+        return None
+
+    # ---- processing --------------------------------------------------------------------------------------------------
+
+    def _submit(self) -> None:
+        now = self.clock.now()
+        while self._has_place and len(self.queue) and self.room.enough(now):
+            taken = self.queue.take(now, self._paths.__contains__)
+            if taken is None:
+                return
+            found, waiting = taken
+            try:
+                self._send(found, waiting)
+            except Unwritable as error:
+                self.room.refuse(str(error), now)
+                self._put_back(waiting)
+
+    def _send(self, found: Found, waiting: Waiting) -> None:
+        unit = waiting.unit
+        if (before := self.state.renamed(found, self.units.path)) is not None:
+            self.state.takes_over(unit, found, before, self.clock.time())
+            log.info("%s was %s before: what was made of it stays", unit, before)
+            return
+        try:
+            targets = self.process.targets(found)
+            self._check_targets(unit, found, targets)
+        except Exception as error:  # a file with an odd name does not end the service
+            self._fail(unit, found, waiting, Failure.of(unit, error))
+            return
+        self.room.use(targets)
+        self.state.planned(unit, found, targets)
+        self._running[unit] = _Running(found, waiting, self.clock.now(), self.clock.time() - found.modified_ns / 1e9)
+        self._paths.add(found.path)
+        self.flow.submit(unit, work, self.process, found)
+
+    def _check_targets(self, unit: str, found: Found, targets: tuple[str, ...]) -> None:
+        for target in targets:
+            owner = self.state.owner(target)
+            if owner is not None and owner != unit:
+                raise RecordingError(
+                    f"collision: {target} is made of {owner}, and would be of {unit}; give recordings different names, "
+                    'or each analyser a folder of its own: layout = "by_analyser", or {folder} in the name'
+                )
+            if os.path.realpath(target) == os.path.realpath(found.path):
+                raise RecordingError(f"{target} would replace the recording: write to another folder")
+
+    def _targets(self, found: Found) -> tuple[str, ...]:
+        try:
+            return tuple(self.process.targets(found))
+        except Exception:
+            return ()
+
+    def _land(self, landed: Done | Failure) -> None:
+        unit = str(landed.unit)
+        running = self._running.pop(unit)
+        found = running.found
+        self._paths.discard(found.path)
+        if isinstance(landed, Failure):
+            self._judge(unit, running, landed)
+            return
+        worked: Worked = landed.value
+        now, made = self.clock.time(), worked.made
+        more = {"outputs": worked.outputs, "content": worked.content}
+        try:
+            self.state.done(unit, found, made, seconds=landed.seconds, now=now, more=more)
+        except Unwritable as error:  # what was made is made again: the journal is what counts
+            self.room.refuse(str(error), self.clock.now())
+            self._put_back(running.waiting)
+            return
+        self.made += 1
+        partial = made.partial or found.partial
+        self.latest.see(found.analyser, unit, made.notes, found.modified_ns, now)
+        self.metrics.note(now, found, running.age, landed.seconds, made.samples, "partial" if partial else "done")
+        if self.tracking is not None:
+            self.tracking.changed()
+        speed = f"{made.samples / landed.seconds:,.3g}" if landed.seconds > 0 else "?"
+        log.info(
+            "%s%s: %s, %s samples in %.2f s (%s samples/s), %d outputs",
+            unit, " is partial" if partial else "", found.analyser, f"{made.samples:,}", landed.seconds, speed,
+            len(made.outputs),
+        )  # fmt: skip
+
+    def _judge(self, unit: str, running: _Running, failure: Failure) -> None:
+        """What a failure means: the file's fault, the disk's, or nobody's."""
+        found, now = running.found, self.clock.now()
+        current = look(found.path, found.folder)
+        if refused(failure.error):
+            self.room.refuse(failure.message, now)
+            self._put_back(running.waiting)
+        elif isinstance(current, Gone):
+            log.info("%s went while it was processed", unit)
+        elif (current.bytes, current.modified_ns) != (found.bytes, found.modified_ns):
+            log.info("%s changed while it was processed: it is looked at again", unit)
+            self.queue.add(current, unit, found.analyser, now)
+        else:
+            self._fail(unit, found, running.waiting, failure, running.age)
+
+    def _fail(self, unit: str, found: Found, waiting: Waiting, failure: Failure, age: float = math.nan) -> None:
+        before = self.state.find(unit, found.bytes, found.modified_ns)
+        attempts = (before.attempts if before is not None and before.state == "failed" else 0) + 1
+        error, now = failure.error, self.clock.time()
+        passing = failure.kind == "killed" or isinstance(error, MemoryError) or (error is not None and may_pass(error))
+        wait = self.options.wait_before(attempts) if passing and attempts < self.options.attempts else None
+        try:
+            self.state.failed(unit, found, failure, attempts, None if wait is None else now + wait, now)
+        except Unwritable as problem:
+            self.room.refuse(str(problem), self.clock.now())
+            self._put_back(waiting)
+            return
+        self.metrics.note(now, found, age, failure.seconds, 0, "failed", error=f"{failure.type}: {failure.message}")
+        then = "it is not tried again before the next start" if wait is None else f"again in {wait:g} s"
+        log.warning("%s failed (%s: %s), %s", unit, failure.type, failure.message, then)
+        if wait is not None:
+            self._put_back(waiting, retry_at=self.clock.now() + wait)
+
+    def _put_back(self, waiting: Waiting, retry_at: float = -math.inf) -> None:
+        self.queue.add(waiting.seen, waiting.unit, waiting.analyser, self.clock.now(), retry_at=retry_at)
+
+    # ---- what is told ------------------------------------------------------------------------------------------------
+
+    def _done_paths(self) -> list[str]:
+        return [self.units.path(unit) for unit, entry in self.state.items() if entry.state == "done"]
+
+    def by_analyser(self) -> dict[str, dict[str, int]]:
+        """How many recordings of each analyser are in each state."""
+        running = Counter(each.found.analyser for each in self._running.values())
+        found = {}
+        for name in dict.fromkeys([*self.state.counts, *self.queue.counts, *running]):
+            known, retries = self.state.counts.get(name, Counter()), self.queue.retries[name]
+            found[name] = {
+                "pending": self.queue.counts[name] - retries,
+                "running": running[name],
+                "done": known["done"],
+                "failed": known["failed"],
+            }
+        return {name: counts for name, counts in found.items() if any(counts.values())}
+
+    def counts(self, stopped: str = "") -> Counts:
+        """How many recordings are in each state."""
+        total: Counter[str] = Counter()
+        for counts in self.by_analyser().values():
+            total.update(counts)
+        return Counts(**total, made=self.made, stopped=stopped)
+
+    def _write_status(self, *, force: bool = False) -> None:
+        if force or self.status.due((len(self.queue), len(self._running), self.made, len(self.state.failures()))):
+            self.status.write(self._status("running"), force=force)
+
+    def _status(self, state: str) -> Mapping[str, Any]:
+        return self.status.content(
+            state, self.by_analyser(), self.latest, self.state.failures(), self.queue.oldest(), self.room.why
+        )
