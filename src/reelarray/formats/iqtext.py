@@ -22,7 +22,7 @@ from .ranges import check_frames, check_unchanged, explain, is_remote
 # Lines between noted offsets: at 40 bytes a line a read starts at most 2.6 MB too early, and a file of 10 GB (2.5e8
 # samples) has an index of 4,000 numbers.
 EVERY = 1 << 16
-_BLOCK = 1 << 22
+_BLOCK = 1 << 21
 LONGEST_LINE = 1 << 12
 # Samples taken for a header look like rates of a millionth of a hertz; no receiver is as slow as this.
 LEAST_RATE = 1.0
