@@ -22,7 +22,7 @@ from .extremes import Extreme
 
 Kind = Literal["mean", "median", "max", "min"]
 MERGES: dict[str, Merge] = {"mean": Mean(), "median": Median(), "max": Extreme(True), "min": Extreme(False)}
-FEW = 1024  # values of a group: as many are summed in the time that it takes to begin a cell
+FEW = 16, 1024  # values of a row that is no spectrum; of a group that is summed before a cell has begun
 
 
 def means(batch: np.ndarray, out: np.ndarray) -> None:
@@ -131,7 +131,8 @@ def _check_kind(x: xr.DataArray, kind: Any) -> None:
 def _one_by_one(x: xr.DataArray, every: int) -> bool:
     """Whether groups are summed side by side, not each as a cell: the same sums, to the bit."""
     values = math.prod(x.shape[1:])
-    return every * values < FEW or (x.sizes["time"] // every > MOST_CELLS and every <= LEAF)
+    small = values < FEW[0] and values * every < FEW[1]
+    return small or (x.sizes["time"] // every > MOST_CELLS and every <= LEAF)
 
 
 def averaging(how: str, every: Any, min_fraction: float, remainder: Remainder = "drop") -> str:
