@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import reelarray as ra
-from reelarray import demo
+from reelarray.demo import deployment as demo
 from reelarray.cli import main
 
 pytest.importorskip("matplotlib")

@@ -95,7 +95,15 @@ def _spectrogram(commands: argparse._SubParsersAction, **options: Any) -> None:
 
 
 def _demo(commands: argparse._SubParsersAction, **options: Any) -> None:
-    text = "make a small deployment with gaps and broken files, run the main job on it, and draw the result"
+    text = (
+        "make a small deployment with gaps and broken files, run the main job on it, and draw the result; `reel demo iq`: "
+        "watch two analysers for ten seconds"
+    )
     p = commands.add_parser("demo", help=text, description=text, **options)
     p.set_defaults(run="reelarray.commands.files:demo")
-    p.add_argument("folder", nargs="?", default="reel-demo", help="where to put it (default reel-demo)")
+    p.add_argument(
+        "what",
+        nargs="*",
+        metavar="iq | FOLDER",
+        help="iq for the analysers, and where to put it (default reel-demo, reel-demo-iq)",
+    )

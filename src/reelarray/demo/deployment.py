@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .cli.codes import INCOMPLETE, OK
-from .errors import RecordingError
+from ..cli.codes import INCOMPLETE, OK
+from ..errors import RecordingError
 
 RATE = 24_000  # Hz
 SECONDS = 30  # of a file
@@ -51,7 +51,7 @@ def make(folder: Path) -> list[Path]:
 
 def run(folder: Path) -> int:
     """Make the deployment in `folder`, run the main job on it by the same command a user would, say what happened."""
-    from .cli import main
+    from ..cli import main
 
     if folder.exists() and any(folder.iterdir()) and not (folder / "recordings").exists():
         raise RecordingError(f"{folder} is there and is not a demo; pass another folder: reel demo FOLDER")
