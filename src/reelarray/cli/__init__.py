@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from .. import __version__
-from ..errors import ClusterError, ReelError
+from ..errors import ClusterError, ReelError, SettingError
 from ..progress import say
-from . import clusters, files, jobs, runs
+from . import clusters, files, jobs, runs, watching
 from .codes import EXIT_CODES, OK, STOPPED, exit_code
 
-RUNS = ("run", "spectrogram")  # these end with the code of their report, whoever reads what they print
+RUNS = ("run", "spectrogram", "watch")  # these end with the code of their report, whoever reads what they print
 WORKING = (*RUNS, "demo", "scan")  # these do more than print: a pipe that broke is not the reader's who has seen enough
 
 
@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return OK  # the reader of our output has seen enough
         if arguments.debug:
             raise
-        # What a queue or a log says keeps its lines.
-        text = str(error) if isinstance(error, ClusterError) else " ".join(str(error).split())
+        # What a queue or a log says keeps its lines, and so does a list of all that is wrong.
+        text = str(error) if isinstance(error, ClusterError | SettingError) else " ".join(str(error).split())
         text = text or type(error).__name__
         if isinstance(error, ReelError):
             text = in_options(text, vars(arguments))
@@ -82,6 +82,6 @@ def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the log, and the traceback of an error")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (files, runs, jobs, clusters):
+    for module in (files, runs, watching, jobs, clusters):
         module.add(commands, parents=[common], epilog=EXIT_CODES, formatter_class=raw)
     return top

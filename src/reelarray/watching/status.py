@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 NAME = "status.json"
 _EVERY, _IDLE_EVERY = 1.0, 30.0  # s, while something happens, and while nothing does
 _SHARE = 20  # a service spends one part of so many on telling
+_PAGE = "index.html"
 _MOST_FAILURES = 100  # that are listed; all are counted
 
 
@@ -57,6 +58,7 @@ class StatusFile:
     """Written once a second at most, and now and then while nothing happens."""
 
     def __init__(self, options: Options, folder: Path, clock: Clock) -> None:
+        self._page = None if options.page_folder is None else Path(options.page_folder)
         self.path, self._clock = folder / NAME, clock
         self._started = clock.time()
         self._written, self._every, self._last, self._told = -_IDLE_EVERY, _EVERY, None, False  # type: ignore[var-annotated]
@@ -120,10 +122,11 @@ class StatusFile:
     def write(self, content: Mapping[str, Any], *, force: bool = False) -> None:
         """Replace the file; a disk that refuses is told of once."""
         begun = time.perf_counter()
-        temporary = self.path.with_name(f".{NAME}.new")
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         try:
-            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            os.replace(temporary, self.path)
+            _replace(self.path, text)
+            if self._page is not None and (self._page / _PAGE).exists():  # it is served by another program
+                _replace(self._page / NAME, text)
             self._told = False
         except OSError as error:
             if not self._told:
@@ -131,6 +134,12 @@ class StatusFile:
             self._told = True
         self._written = self._clock.now()
         self._every = max(_EVERY, _SHARE * (time.perf_counter() - begun))
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def read_status(folder: str | os.PathLike[str]) -> dict[str, Any]:
