@@ -36,11 +36,13 @@ reduce = "mean"                         # of the bins in a pixel; "max" keeps si
 zoom_span = 1e6                         # Hz
 # zoom_nfft = 4096                      # zoom made of samples, mixed and filtered, rather than cut
 partial = "keep"                        # the last group of rows where it is not complete; or "drop"
+impedance = 50.0                        # ohm
 copy_raw = false
 # table = "peaks.csv"                   # a line for each recording: peak frequency, power, width, times
 
 [watch]
 suffixes = [".tiq"]                     # or "all"
+ignore = []                             # patterns of names that are no recordings, such as "test*"
 recursive = false                       # folders in folders; needs layout = "by_analyser"
 mode = "auto"                           # "events", "poll"
 poll_seconds = 5
@@ -48,9 +50,11 @@ rescan_seconds = 60
 settle_seconds = 2                      # without a change, before a file may be finished
 stall_seconds = 600                     # after which a file that is too short is taken as it is
 order = "oldest"                        # "newest" keeps pictures fresh during a backlog
-attempts = 3
+attempts = 3                            # where trying again may help, after so many seconds:
+backoff = [30, 120, 480]
 grace_seconds = 30                      # for running work when stopped
 min_free_bytes = 2e9
+# state_folder = "state"                # of the journal; in output_path unless given
 
 # [cluster]                             # as in recipes: local unless given
 # kind = "slurm"
