@@ -139,7 +139,7 @@ def analytic(
     Parameters
     ----------
     x : a recording of real samples
-    transition : Hz; a hundredth of the rate unless given; about rate * (attenuation - 8) / (28.8 * transition) taps
+    transition : Hz; a hundredth of the rate unless given; about rate * (attenuation - 1) / (28.7 * transition) taps
     attenuation : dB, 21 to 200
     block : rows of one block of the result
 
@@ -179,7 +179,8 @@ def hilbert(rate: float, transition: float | None, attenuation: float) -> np.nda
         )
     if not 21 <= attenuation <= 200:
         raise RecordingError(f"attenuation={attenuation!r} was given; 21 to 200 dB were expected")
-    count, beta = kaiserord(attenuation, min(1.0, 4 * width / rate))  # of the half-band filter, from f to -f
+    # A half-band filter, moved up by a quarter of the rate and doubled, with its ripple: 6 dB, and the estimate's error.
+    count, beta = kaiserord(attenuation + 7, min(1.0, 4 * width / rate))
     count |= 1
     if count > LONGEST:
         raise RecordingError(
