@@ -11,7 +11,7 @@ from fractions import Fraction
 from ..errors import FormatError
 from ..source import Format, Header
 from .pairs import check_radio, headerless
-from .ranges import HeaderBytes
+from .ranges import HeaderBytes, is_remote
 from .raw import source
 
 # What rtl_433, inspectrum, UHD, GNU Radio and iqtools call their files; those that mean other things elsewhere (.c8,
@@ -58,7 +58,8 @@ def probe(
     Flags: "partial_frame" where the file ends inside a sample. Raises `FormatError` for a missing or impossible rate.
     """
     check_radio(path, rate=rate, center_frequency=center_frequency)
-    suffix = path[path.rfind(".") :].lower()
+    name = path.partition("?")[0] if is_remote(path) else path
+    suffix = name[name.rfind(".") :].lower()
     dtype = dtype or TYPES.get(suffix, "cf32_le")
     if header is None and rate is None and suffix not in TYPES:
         raise FormatError(
@@ -71,7 +72,7 @@ def probe(
             rate, center_frequency = _stated(file, rate, center_frequency)
         else:
             given = {"rate": rate, "center_frequency": center_frequency}
-            guess = {name: value for name, value in name_facts(path).items() if given[name] is None}
+            guess = {fact: value for fact, value in name_facts(name).items() if given[fact] is None}
             rate = guess.get("rate") if rate is None else rate
             if center_frequency is None and "center_frequency" in guess:
                 center_frequency = float(guess["center_frequency"])
@@ -88,7 +89,7 @@ def probe(
             offset=HEADER.size if header else 0,
             center_frequency=center_frequency,
             scale=scale,
-            metadata={"from_file_name": {name: float(value) for name, value in guess.items()}} if guess else None,
+            metadata={"from_file_name": {fact: float(value) for fact, value in guess.items()}} if guess else None,
         )
 
 

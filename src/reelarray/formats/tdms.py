@@ -166,6 +166,11 @@ def probe(
         )
     exact = exact_rate(stated)
     center = found.number("IQCarrierFrequency") if center_frequency is None else center_frequency
+    if center is None and "IQCarrierFrequency" in found.properties:
+        raise FormatError(
+            f"{path}: the property IQCarrierFrequency is {found.properties['IQCarrierFrequency']!r}, a frequency in Hz "
+            "was expected; pass center_frequency= if it is known"
+        )
     breaks = find_breaks(found.seconds, found.samples, exact, found.frames)
     gains = found.gains
     in_volts = gains is not None and apply_gain

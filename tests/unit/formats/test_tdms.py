@@ -250,6 +250,9 @@ def test_missing_facts(tmp_path: Path) -> None:
     header = formats.probe(path, rate=2e3)
     assert (header.rate, header.center_frequency, header.flags) == (2000, None, ("no_center_frequency",))
     assert formats.probe(path, rate=2e3, center_frequency=1e8).center_frequency == 1e8
+    path = write(tmp_path / "x.tdms", records(facts={"IQCarrierFrequency": float("nan")}).one_segment_each())
+    with pytest.raises(FormatError, match=r"IQCarrierFrequency is 'nan'.*center_frequency="):
+        formats.probe(path)
     # one gain a record says how many samples that has
     path = write(tmp_path / "y.tdms", records(without=("NSamplesPerRecord",)).one_segment_each())
     np.testing.assert_array_equal(read(formats.probe(path)), records().volts())
