@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ..clock import SampleClock
-from ..errors import RecordingError
+from ..errors import FormatError, RecordingError
 from ..formats.sigmf.document import Datatype
 from ..formats.sigmf.files import ARCHIVE, DATA, META
 from ..recordings import check_recording
@@ -149,10 +149,16 @@ def _datatype(x: xr.DataArray, name: str | None) -> Datatype:
             raise RecordingError(f"{x.dtype} samples were given; SigMF has integers up to 32 bits: pass datatype=")
         order = "_le" if width > 1 else ""
         name = f"{'c' if pairs or kind == 'c' else 'r'}{letter}{8 * width}{order}"
-    stored = Datatype.of(name, "datatype=")
+    try:
+        stored = Datatype.of(name, "")
+    except FormatError:
+        raise RecordingError(
+            f"datatype={name!r} was given; c (I, Q) or r (real), one of f32 f64 i32 i16 u32 u16 i8 u8, and _le or _be "
+            "for more than 8 bits was expected, such as 'cf32_le'"
+        ) from None
     if stored.pairs != (pairs or x.dtype.kind == "c"):
         given = "complex" if not stored.pairs else "real"
-        way = "write x.real, or 'c" if not stored.pairs else "make them complex first (ra.analytic_signal), or 'r"
+        way = "write x.real, or 'c" if not stored.pairs else "make them complex first (ra.analytic), or 'r"
         raise RecordingError(f"datatype={name!r} was given for {given} samples: {way}{name[1:]}'")
     if pairs and not stored.integer:
         raise RecordingError(f"datatype={name!r} was given for counts; open them with calibrated=True to write floats")

@@ -440,6 +440,7 @@ def test_checksums_are_verified_on_request(tmp_path):
         ({"captures": [capture(0, datetime="2022-02-30T00:00:00Z")]}, "'core:datetime' of capture 0"),
         ({"captures": [capture(0, datetime="9999-01-01T00:00:00Z")]}, "between 1678 and 2262"),
         ({"captures": [capture(0, frequency=float("nan"))]}, "'core:frequency' of capture 0 is 'NaN'; a finite number"),
+        ({"captures": [capture(0, frequency=10**400)]}, "'core:frequency' of capture 0 is 1000.*; a finite number"),
         ({"captures": [capture(0, frequency="1 GHz")]}, "'core:frequency' of capture 0 is '1 GHz'"),
         ({"captures": [capture(0, header_bytes=-5)]}, "'core:header_bytes' of capture 0 is -5"),
         ({"annotations": [{}]}, "annotation 0 has no 'core:sample_start'"),
@@ -498,6 +499,49 @@ def test_huge_metadata_are_refused_without_being_read(tmp_path):
     tracemalloc.stop()
 
 
+def test_dense_metadata_are_refused_without_being_parsed(tmp_path):
+    path = write_sigmf(tmp_path, pairs(4))
+    path.write_bytes(b'{"a": [' + b"[]," * 5_000_000 + b"0]}")
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="values of metadata; up to 3,000,000 are read"):
+        formats.probe(path)
+    assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    tracemalloc.stop()
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats() | st.text(max_size=5),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside, max_size=3),
+    max_leaves=4,
+)
+KEYS = ("sample_start", "header_bytes", "frequency", "datetime", "global_index", "sample_count")
+SOMETIMES = st.dictionaries(st.sampled_from([f"core:{key}" for key in KEYS]), st.integers(0, 120) | ANYTHING)
+ABOUT = ("num_channels", "offset", "trailing_bytes", "sample_rate", "dataset", "sha512", "hw", "datatype", "version")
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(SOMETIMES | ANYTHING, max_size=3) | ANYTHING,
+    st.lists(SOMETIMES | ANYTHING, max_size=3) | ANYTHING,
+    st.dictionaries(st.sampled_from(ABOUT), st.integers(0, 9) | ANYTHING, max_size=2),
+)
+def test_any_metadata_are_read_or_refused(tmp_path_factory, captures, annotations, about):
+    folder = tmp_path_factory.mktemp("sigmf")
+    path = write_sigmf(folder, pairs(100))
+    said = document(**about) | {"captures": captures, "annotations": annotations}
+    path.write_text(json.dumps(said))
+    try:
+        header = formats.probe(path)
+    except FormatError:
+        return
+    found = formats.source(header).read(0, header.frames)
+    assert found.shape == header.shape
+    assert header.frames <= 200
+    frames = [frame for frame, _ in header.breaks]
+    assert frames == sorted(set(frames))
+    assert all(0 < frame < header.frames for frame in frames)
+
+
 def test_samples_that_end_before_the_last_capture(tmp_path):
     path = write_sigmf(tmp_path, pairs(50), captures=[capture(0), capture(80)])
     header = formats.probe(path)
@@ -505,6 +549,28 @@ def test_samples_that_end_before_the_last_capture(tmp_path):
     assert formats.is_complete(path) is False
     with pytest.raises(RecordingError, match="truncated"):
         opened(path)
+
+
+def test_less_than_belongs_around_the_samples(tmp_path):
+    path = write_sigmf(tmp_path, pairs(5), captures=[capture(0, header_bytes=15)], trailing_bytes=10)
+    header = formats.probe(path)
+    assert (header.frames, header.flags) == (0, ("truncated",))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"captures": [capture(0, global_index=0), capture(4, global_index=2**62)]},
+        {"sample_rate": 1e-300},
+        {"sample_rate": 1e-9},
+        {"captures": [capture(0, datetime="2261-01-01T00:00:00Z")]},
+    ],
+)
+def test_times_beyond_any_clock(tmp_path, about):
+    path = write_sigmf(tmp_path, pairs(100), **about)
+    with pytest.raises(FormatError, match="end more than a century from now"):
+        formats.probe(path)
+    assert ra.scan(path, cache=False)["use"].tolist() == [False]
 
 
 def test_a_last_sample_that_is_not_whole(tmp_path):

@@ -225,7 +225,7 @@ def test_clipping_is_never_silent(tmp_path):
         ({"datatype": "ci16_le"}, "samples in V become ci16_le only with full_scale=.*full_scale=.* may do"),
         ({"datatype": "ci16_le", "full_scale": 0.0}, "full_scale=0.0 was given; a value above 0"),
         ({"datatype": "rf32_le"}, "datatype='rf32_le' was given for complex samples: write x.real, or 'cf32_le'"),
-        ({"datatype": "cf16_le"}, "'core:datatype' is 'cf16_le'"),
+        ({"datatype": "cf16_le"}, "datatype='cf16_le' was given; .*such as 'cf32_le'"),
         ({"about": {"license": "CC0"}}, "'license' was given; keys of SigMF have a namespace"),
     ],
 )
@@ -262,6 +262,12 @@ def test_what_is_there_stays_unless_told(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
     write_sigmf(second, path, overwrite=True)
     np.testing.assert_array_equal(opened(path).values, second.values)
+
+
+def test_a_recording_may_be_written_over_itself(tmp_path):
+    path = write_sigmf(ra.recording(noise(20), rate=5), tmp_path / "x.sigmf-meta")
+    write_sigmf(opened(path)[5:], path, overwrite=True)
+    np.testing.assert_array_equal(opened(path).values, noise(20)[5:])
 
 
 def _fail_at(block, block_info=None):

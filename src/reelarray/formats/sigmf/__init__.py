@@ -11,7 +11,7 @@ from ...errors import FormatError
 from ...exact import exact_rate
 from ...source import STATED, Format, Header
 from .archive import is_tar, is_unfinished
-from .captures import Capture, Laid, Part, annotations_of, choose_part, lay_captures
+from .captures import LATEST, Capture, Laid, Part, annotations_of, choose_part, lay_captures
 from .document import Datatype, Fields
 from .files import ARCHIVE, COLLECTION, DATA, META, Found, MissingPart, about_of, check_hash, find
 from .samples import source, value_type
@@ -148,6 +148,11 @@ def _part(found: Found, document: Fields, about: Fields, block: int, rate: Fract
     part = choose_part(_lay(found, document, about, block), rate, capture)
     if part is None:
         raise FormatError(f"{found.path}: capture {capture} has no samples in the file; open another one")
+    if max(part.placed.ns(part.stop), abs(part.placed.start_ns or 0)) > LATEST:
+        raise FormatError(
+            f"{found.path}: by its sample rate and its captures, its samples end more than a century from now; "
+            "correct 'core:sample_rate', 'core:global_index' or 'core:datetime' in the file"
+        )
     return part
 
 

@@ -60,7 +60,7 @@ def members(file: HeaderBytes) -> Iterator[Member]:
     position = 0
     extended: dict[str, str] = {}
     for _ in range(_MOST_MEMBERS):
-        head = file.get(position, _BLOCK)
+        head = file.get(position, _BLOCK) if position < file.size else b""
         if len(head) < _BLOCK or not head.strip(b"\0"):
             return
         try:
@@ -69,6 +69,8 @@ def members(file: HeaderBytes) -> Iterator[Member]:
             raise FormatError(
                 f"{file.path}: the tar header at byte {position} is broken ({error}): copy it again"
             ) from None
+        if info.size < 0:
+            raise FormatError(f"{file.path}: {info.name!r} has {info.size} bytes by its tar header: copy it again")
         begin = position + _BLOCK
         size = info.size if info.isreg() or info.type in b"xgLK" else 0
         if info.type in (b"x", b"g", b"L", b"K"):

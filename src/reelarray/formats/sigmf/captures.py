@@ -14,6 +14,7 @@ from .document import Fields, Time
 
 # Ours, for gaps that are no whole number of samples, and for recordings without a start: ns since the first sample.
 SINCE = "reelarray:nanoseconds"
+LATEST = 2**62  # ns, of what a clock of 64 bits tells
 _ALL = 2**63
 
 
@@ -83,8 +84,9 @@ def lay_captures(fields: Sequence[Fields], offset: int, block: int, begin: int, 
         frames = max(frames, stop)
         if cut:
             return Laid(tuple(captures), frames, ("truncated",))
-    rest = end < byte or (end - byte) % block
-    return Laid(tuple(captures), frames, ("partial_frame",) if rest else ())
+    if end < byte:  # not even what belongs around the samples is there
+        return Laid(tuple(captures), frames, ("truncated",))
+    return Laid(tuple(captures), frames, ("partial_frame",) if (end - byte) % block else ())
 
 
 def _capture(number: int, at: int, start: int, stop: int, byte: int, fields: Fields) -> Capture:
@@ -200,5 +202,6 @@ def annotations_of(document: Fields, part: Part, offset: int, *, cut: bool) -> l
         low, high = low - part.first, high - part.first
         begin = part.placed.ns(low)
         end = part.placed.ns(high - 1) + max(1, _lasts(1, part.placed.rate)) if high > low else begin
-        kept.append({**each.values, "core:sample_start": low, "core:sample_count": high - low, SINCE: [begin, end]})
+        times = {SINCE: [min(begin, LATEST), min(end, LATEST)]}
+        kept.append({**each.values, "core:sample_start": low, "core:sample_count": high - low, **times})
     return kept

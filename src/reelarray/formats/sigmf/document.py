@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,12 +13,14 @@ from typing import Any, NoReturn
 from ...errors import FormatError
 from ...exact import NANOSECONDS
 
-LARGEST = 64 * 2**20  # bytes of JSON; its objects in memory take some ten times as much
+LARGEST = 64 * 2**20  # bytes of JSON
+MOST_VALUES = 3_000_000  # in it: each takes up to a hundred bytes of memory, and two bytes of text can make one
 _DATATYPE = re.compile(r"([cr])(?:([fiu])(8|16|32|64))(?:_(le|be))?")
 _TYPES = ("f32", "f64", "i32", "i16", "u32", "u16", "i8", "u8")
 # RFC 3339, as SigMF asks for; other zones than Z, and none (UTC then), are found in files.
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*([Zz]|[+-]\d\d:?\d\d)?")
 _INT64 = 2**63
+_LARGEST_FLOAT = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ def parse(data: bytes, path: str) -> dict[str, Any]:
     Raises `FormatError` that says where the text is broken, or that it is too large to be metadata.
     """
     check_size(len(data), path)
+    values = sum(map(data.count, (b",", b"[", b"{")))
+    if values > MOST_VALUES:
+        raise FormatError(
+            f"{path}: about {values:,} values of metadata; up to {MOST_VALUES:,} are read. Move what is not about the "
+            "recording as a whole, such as very many annotations, to a file of its own"
+        )
     try:
         found = json.loads(data.decode("utf-8-sig"), parse_constant=str)
     except RecursionError:
@@ -126,7 +134,7 @@ class Fields:
         value = self.values.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST_FLOAT:
             self.wrong(key, "a finite number")
         return float(value)
 

@@ -55,6 +55,7 @@ def find(path: str, stream: str | None = None, *, verify: bool = False) -> Found
     """
     with closing(HeaderBytes(path)) as file:
         if path.lower().endswith(DATA):
+            _only_stream(path, stream)
             document, _ = _read_json(path[: -len(DATA)] + _like(path, META))
             dataset = dataset_name(document, path)
             if dataset is not None and dataset != base_name(path):
