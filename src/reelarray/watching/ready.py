@@ -100,14 +100,20 @@ class Queue:
                     before.looks, before.last = before.looks + 1, now
                 return
             self._drop(before)
-        since = now
-        if self._age is not None:
-            since -= max(0.0, self._age(seen))
-        made = Waiting(seen, unit, analyser, since, now, retry_at=retry_at)
-        self._waiting[seen.path] = made
-        self.counts[analyser] += 1
-        self.retries[analyser] += retry_at > -math.inf
-        self._put_off(made, max(now + self.options.settle_seconds, retry_at))
+        since = now if self._age is None else now - max(0.0, self._age(seen))
+        self._enter(Waiting(seen, unit, analyser, since, now, retry_at=retry_at), now)
+
+    def put_back(self, waiting: Waiting, now: float, *, retry_at: float = -math.inf) -> None:
+        """One that was taken is to be taken again, `retry_at` after it failed."""
+        if waiting.seen.path not in self._waiting:  # else it changed, and was seen
+            waiting.retry_at = retry_at
+            self._enter(waiting, now)
+
+    def _enter(self, waiting: Waiting, now: float) -> None:
+        self._waiting[waiting.seen.path] = waiting
+        self.counts[waiting.analyser] += 1
+        self.retries[waiting.analyser] += waiting.retry_at > -math.inf
+        self._put_off(waiting, max(waiting.retry_at, now + self.options.settle_seconds))
 
     def forget(self, path: str) -> Waiting | None:
         """A file that is not there any more."""

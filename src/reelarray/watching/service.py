@@ -92,7 +92,7 @@ class Service:
         more: dict[str, Any] = {"age": self._age} if once else {}
         if complete is not None:
             more["complete"] = complete
-        self.queue = Queue(options, polling=self.finder.polling.__contains__, look=look, **more)
+        self.queue = Queue(options, polling=lambda folder: folder in self.finder.polling, look=look, **more)
         self.units = Units(self.finder.folders)
         self.analysers = Analysers(self.finder.folders, options.analysers)
         self.analysers.know(state.analysers)
@@ -363,7 +363,7 @@ class Service:
             self._put_back(waiting, retry_at=self.clock.now() + wait)
 
     def _put_back(self, waiting: Waiting, retry_at: float = -math.inf) -> None:
-        self.queue.add(waiting.seen, waiting.unit, waiting.analyser, self.clock.now(), retry_at=retry_at)
+        self.queue.put_back(waiting, self.clock.now(), retry_at=retry_at)
 
     # ---- what is told ------------------------------------------------------------------------------------------------
 
