@@ -18,9 +18,8 @@ from .ranges import HeaderBytes
 
 # As SigMF names them, with the s of other tools for i.
 _NAME = re.compile(r"c([isuf])(8|16|24|32|40|48|56|64)(?:_([lb])e)?")
-# As NumPy names them: bytes of both components.
+# As NumPy names them: bytes of both components. ("complex64" is what values become, for those who open a file.)
 _NUMPY = {f"{mark}c{2 * bits // 8}": f"cf{bits}_{end}e" for mark, end in ("<l", ">b") for bits in (32, 64)}
-_NUMPY |= {"complex64": "cf32_le", "complex128": "cf64_le"}
 _KNOWN = "'ci8', 'cu8', 'ci16_le', 'cu16_le', 'ci32_le', 'cu32_le', 'cf32_le' or 'cf64_le', with _be for big-endian"
 
 
