@@ -38,7 +38,8 @@ def write_sigmf_sidecar(
     For files whose samples lie one after the other behind a header: .tiq (each DataSet a capture, with its time), WAV
     of 8, 16 or 32 bits, raw and headerless files. Tools that know SigMF's non-conforming datasets then read them in
     place: `core:dataset` names the file, `core:header_bytes` the bytes before the first sample. What makes volts of the
-    counts is noted under our own keys; `ra.open_recording` of the metadata gives what it gives of the file.
+    counts is noted under our own keys; `ra.open_recording` of the metadata gives what it gives of the file. (A search
+    of the folder finds both, so that `ra.open_recordings` of it needs pattern="*.tiq".)
 
     Parameters
     ----------

@@ -139,6 +139,9 @@ def test_archives_of_several_recordings_ask_which(tmp_path):
     assert opened(path, stream="two", calibrated=False).values[0].tolist() == [2, 3]
     with pytest.raises(FormatError, match="stream='three' was given; it holds 'one', 'two'"):
         formats.probe(path, stream="three")
+    assert formats.is_complete(path) is True
+    del members["two.sigmf-data"]
+    assert formats.is_complete(write_archive(path, members)) is False
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
@@ -165,6 +168,8 @@ def test_other_archives_are_refused(tmp_path):
     path = write_archive(tmp_path / "x.sigmf", {"a.txt": b"hello"})
     with pytest.raises(FormatError, match=r"tar archive without a \.sigmf-meta"):
         formats.probe(path)
+    with pytest.raises(FormatError, match=r"tar archive without a \.sigmf-meta"):
+        formats.is_complete(path)
     path = write_archive(tmp_path / "y.sigmf", {"x.sigmf-meta": json.dumps(document()).encode()})
     with pytest.raises(FormatError, match="not the samples that belong to it"):
         formats.probe(path)
@@ -188,9 +193,12 @@ def test_collections_name_their_streams(tmp_path):
     assert (header.path, header.bytes) == (str(path), path.stat().st_size)
     assert opened(path, stream="south", calibrated=False).values[0].tolist() == [2, 3]
     assert opened(write_collection(tmp_path, metas[:1], "one"), calibrated=False).values[0].tolist() == [0, 1]
+    assert formats.is_complete(path) is None
     metas[1].write_text(json.dumps(document(sha512=hashlib.sha512(pairs(300, 1).tobytes()).hexdigest(), author="me")))
     with pytest.raises(FormatError, match=r"south\.sigmf-meta: its SHA-512 is"):
         formats.probe(path, stream="south", verify=True)
+    metas[1].unlink()
+    assert formats.is_complete(path) is False
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", "..", "", "c:\\x", "a\0b"])

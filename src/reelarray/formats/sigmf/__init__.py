@@ -13,7 +13,7 @@ from ...source import STATED, Format, Header
 from .archive import is_tar, is_unfinished
 from .captures import LATEST, Capture, Laid, Part, annotations_of, choose_part, lay_captures
 from .document import Datatype, Fields
-from .files import ARCHIVE, COLLECTION, DATA, META, Found, MissingPart, about_of, check_hash, find
+from .files import ARCHIVE, COLLECTION, DATA, META, Found, MissingPart, about_of, check_hash, find, streams_of
 from .samples import source, value_type
 
 OURS = "reelarray:"  # the namespace of what SigMF has no key for: units, volts a count, and those of `STATED`
@@ -59,7 +59,6 @@ def probe(
     ------
     FormatError : metadata that are no such, are larger than 64 MiB, lack a required key or have one of a wrong type;
         samples that are not there; captures of different centre frequencies, unless one is chosen
-
     """
     found = find(path, stream, verify=verify)
     if verify:
@@ -96,7 +95,7 @@ def probe(
         scale=factor,
         units=units,
         start_ns=placed.start_ns,
-        flags=part.flags if found.samples.whole else tuple({*part.flags, "truncated"} - {"partial_frame"}),
+        flags=part.flags if found.samples.whole else ("truncated", *("time_order",) * ("time_order" in part.flags)),
         metadata=_metadata(found.document, annotations, part),
         iq=pairs,
         center_frequency=frequency,
@@ -200,7 +199,9 @@ def _positions(part: Part, block: int) -> str:
 def _metadata(document: dict[str, Any], annotations: list[dict[str, Any]], part: Part) -> dict[str, Any]:
     """The file as it is; what all formats have a name for, under that; and `segments`, one a stretch."""
     about = document["global"]
-    found: dict[str, Any] = {key: value for key, value in document.items() if key != "annotations"}
+    found: dict[str, Any] = {
+        f"sigmf:{key}" if key in STATED else key: value for key, value in document.items() if key != "annotations"
+    }
     for key in STATED:
         if f"{OURS}{key}" in about and key not in ("annotations", "segments"):
             found[key] = about[f"{OURS}{key}"]
@@ -231,13 +232,17 @@ def complete(path: str) -> bool | None:
     """
     if is_unfinished(path):
         return False
+    found = [_is_whole(path, stream) for stream in streams_of(path)]
+    return False if False in found else True if all(found) else None
+
+
+def _is_whole(path: str, stream: str | None) -> bool | None:
     try:
-        found = find(path)
+        found = find(path, stream)
     except MissingPart:
         return False
     document, about = _required(found)
-    laid = _lay(found, document, about, _stored(about)[2])
-    if "truncated" in laid.flags:
+    if "truncated" in _lay(found, document, about, _stored(about)[2]).flags:
         return False
     return True if found.archive else None
 

@@ -82,6 +82,19 @@ def find(path: str, stream: str | None = None, *, verify: bool = False) -> Found
         return Found(path, file.size, file.modified_ns, document, samples)
 
 
+def streams_of(path: str) -> list[str | None]:
+    """The recordings in a file by their names, as `find` takes them: of all but collections and archives one, None."""
+    with closing(HeaderBytes(path)) as file:
+        if path.lower().endswith(DATA):
+            return [None]
+        if is_json(file.head):
+            document, _ = _whole(file)
+            return [*_streams(document, path)] if "collection" in document else [None]
+        check_tar(file)
+        found = [base_name(member.name).removesuffix(META) for member in members(file) if member.name.endswith(META)]
+        return [*found] or [None]
+
+
 def check_hash(found: Found) -> None:
     """Read all samples, and raise `FormatError` where their SHA-512 is not the one that the metadata state."""
     stated = about_of(found.document, found.path).text("core:sha512")
@@ -231,7 +244,7 @@ def _open_archive(file: HeaderBytes, stream: str | None) -> tuple[dict[str, Any]
     if dataset is not None:
         data = by_name.get(name[: len(name) - len(base_name(name))] + dataset)
     if data is None:
-        raise FormatError(
+        raise MissingPart(
             f"{file.path} has {meta.name}, but not the samples that belong to it: copy it again, or skip it"
         )
     return document, Samples(None, data.begin, min(data.end, file.size), file.size, file.modified_ns, data.whole)
