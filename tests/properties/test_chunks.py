@@ -18,12 +18,21 @@ from reelarray import graph
 from reelarray.accessor import _METHODS
 from reelarray.clock import SampleClock
 from reelarray.recordings import label
+from reelarray.signal.bands import channel_power, select_band
 from reelarray.signal.engines import VARIABLE
+from reelarray.signal.instantaneous import analytic, instantaneous_frequency, instantaneous_power
+from reelarray.signal.multitaper import multitaper_spectrogram
+from reelarray.signal.peaks import occupied_bandwidth, peak_frequency, width
+from reelarray.signal.powers import to_watts
 
 
 def full_scale(x: xr.DataArray) -> xr.DataArray:
     """As a recorder's files are read: floating-point samples with units "1"."""
     return (x.astype("float32") if x.dtype.kind in "iu" else x).assign_attrs(units="1")
+
+
+def as_complex(x: xr.DataArray) -> xr.DataArray:
+    return x.astype(np.result_type(x.dtype, np.complex64))
 
 
 TRANSFORMS = {
@@ -37,6 +46,44 @@ TRANSFORMS = {
     "power_spectrum, median": lambda x: ra.power_spectrum(x, nfft=8, hop=3, every="50ms", average="median"),
     "average by time": lambda x: ra.average(x, every="13ms"),
     "average by number": lambda x: ra.average(x, every=7),
+    "average by number, all of it": lambda x: ra.average(x, every=7, remainder="keep"),
+    "average by number of a spectrogram": lambda x: ra.average(ra.spectrogram(x, nfft=40, hop=3), every=4),
+    "average by number of a spectrogram, all of it": lambda x: ra.average(
+        ra.spectrogram(x, nfft=8, hop=3), every=5, remainder="keep"
+    ),
+    "largest of rows, by number": lambda x: ra.average(ra.spectrogram(x, nfft=8, hop=3), every=5, kind="max"),
+    "least of rows, by time": lambda x: ra.average(ra.spectrogram(x, nfft=8, hop=3), every="37ms", kind="min"),
+    "median of rows, by number": lambda x: ra.average(ra.spectrogram(x, nfft=8, hop=3), every=5, kind="median"),
+    "average by number of shorter groups": lambda x: ra.average(ra.average(x, every=5, remainder="keep"), every=2),
+    "average by number of averages by time": lambda x: ra.average(ra.average(x, every="13ms"), every=2),
+    "power_spectrum by number": lambda x: ra.power_spectrum(x, nfft=32, hop=7, every=3),
+    "power_spectrum by number, all of it": lambda x: ra.power_spectrum(x, nfft=8, every=5, remainder="keep"),
+    "power_spectrum, largest": lambda x: ra.power_spectrum(x, nfft=8, average="max"),
+    "spectrogram without a scale": lambda x: ra.spectrogram(x, nfft=16, hop=6, scaling="raw"),
+    "multitaper_spectrogram": lambda x: multitaper_spectrogram(x, nfft=16, hop=5, half_bandwidth=2.5, tapers=4),
+    "multitaper_spectrogram, odd, float64": lambda x: multitaper_spectrogram(
+        x, nfft=15, half_bandwidth=2, tapers=3, scaling="spectrum", detrend="constant", dtype="float64"
+    ),
+    "average of a multitaper_spectrogram": lambda x: ra.average(
+        multitaper_spectrogram(x, nfft=16, half_bandwidth=2, tapers=2), every="37ms"
+    ),
+    "select_band": lambda x: select_band(ra.spectrogram(x, nfft=16), low=0),
+    "channel_power": lambda x: channel_power(ra.spectrogram(x, nfft=41, hop=7), low=0, high=float(ra.rate(x)) / 3),
+    "channel_power of averages in watts": lambda x: channel_power(
+        to_watts(ra.power_spectrum(x, nfft=16, every=2, scaling="spectrum"))
+    ),
+    "peak_frequency": lambda x: peak_frequency(ra.spectrogram(x, nfft=24, hop=5)),
+    "width": lambda x: width(ra.spectrogram(x, nfft=24, hop=5), drop_db=2),
+    "occupied_bandwidth": lambda x: occupied_bandwidth(ra.spectrogram(x, nfft=24, hop=5), fraction=0.8),
+    "to_watts": lambda x: to_watts(ra.spectrogram(x, nfft=8), impedance=75),
+    "dBm": lambda x: ra.to_decibel(to_watts(ra.spectrogram(x, nfft=8)), reference="1 mW", floor=-200),
+    "instantaneous_power": lambda x: instantaneous_power(x),
+    "average of instantaneous_power": lambda x: ra.average(instantaneous_power(x), every="13ms"),
+    "instantaneous_frequency": lambda x: instantaneous_frequency(as_complex(x)),
+    "analytic": lambda x: analytic(x.real, transition=0.2 * float(ra.rate(x)), attenuation=30),
+    "instantaneous_frequency of real samples": lambda x: instantaneous_frequency(
+        analytic(x.real, transition=0.1 * float(ra.rate(x)), attenuation=21)
+    ),
     "average of a spectrogram": lambda x: ra.average(ra.spectrogram(x, nfft=8, hop=3), every="37ms"),
     "average of part of a spectrogram": lambda x: ra.average(ra.spectrogram(x, nfft=8, hop=3)[5:-3], every="37ms"),
     "level_distribution of a spectrogram": lambda x: ra.level_distribution(ra.spectrogram(x, nfft=8, hop=3), step=1),

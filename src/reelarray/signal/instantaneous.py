@@ -179,7 +179,7 @@ def hilbert(rate: float, transition: float | None, attenuation: float) -> np.nda
         )
     if not 21 <= attenuation <= 200:
         raise RecordingError(f"attenuation={attenuation!r} was given; 21 to 200 dB were expected")
-    # A half-band filter, moved up by a quarter of the rate and doubled, with its ripple: 6 dB, and the estimate's error.
+    # A half-band filter, moved up by a quarter of the rate and doubled, with its ripple: 6 dB; and 1 dB to be sure.
     count, beta = kaiserord(attenuation + 7, min(1.0, 4 * width / rate))
     count |= 1
     if count > LONGEST:
