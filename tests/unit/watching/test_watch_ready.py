@@ -22,7 +22,7 @@ def watched(tmp_path):
 def test_a_slow_writer_gives_one_run(watched):
     watched.start()
     path = watched.folder / "a.rec"
-    for k in range(16):
+    for _ in range(16):
         with open(path, "ab") as file:
             file.write(b"x" * 100)
         watched.touch(path)

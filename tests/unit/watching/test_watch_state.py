@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,7 @@ def test_errors_that_may_pass_are_tried_again_later_and_later_up_to_a_number(wat
     watched.options["attempts"] = 4
     watched.start()
     counts = watched.go(1500)
-    waits = [b - a for a, b in zip(begun, begun[1:], strict=False)]
+    waits = [b - a for a, b in pairwise(begun)]
     assert [wait - wanted for wait, wanted in zip(waits, (30, 120, 480), strict=True)] == [1, 1, 1]  # a step of time
     assert (counts.failed, counts.pending, counts.done) == (1, 0, 0)
     failed = records(watched, "failed")
@@ -371,7 +372,7 @@ def test_an_idle_service_writes_next_to_nothing(watched, monkeypatch):
     watched.go(60)
     write, written = watched.service.status.write, []
     monkeypatch.setattr(watched.service.status, "write", lambda content, **more: (written.append(1), write(content)))
-    journals = [f for f in Path(watched.options["state_folder"]).rglob("*.jsonl")]
+    journals = list(Path(watched.options["state_folder"]).rglob("*.jsonl"))
     before = [f.stat().st_size for f in journals]
     watched.go(300)
     assert 1 <= len(written) <= 10
