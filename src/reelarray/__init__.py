@@ -43,6 +43,7 @@ _PUBLIC = {
     "plot": ("plot_spectrogram", "plot_spectrum", "save_spectrogram"),
     "recipe": ("Recipe", "Report", "load_recipe", "run_recipe"),
     "watching.crunch": ("process_recording",),
+    "watching.start": ("watch",),
     "clusters.start": ("cluster",),
     "clusters.runs": ("Run", "open_run", "runs"),
     "clusters.submitting": ("submit",),

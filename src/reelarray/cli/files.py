@@ -96,8 +96,8 @@ def _spectrogram(commands: argparse._SubParsersAction, **options: Any) -> None:
 
 def _demo(commands: argparse._SubParsersAction, **options: Any) -> None:
     text = (
-        "make a small deployment with gaps and broken files, run the main job on it, and draw the result; `reel demo iq`: "
-        "watch two analysers for ten seconds"
+        "make a small deployment with gaps and broken files, run the main job on it, and draw the result; "
+        "`reel demo iq`: watch two analysers for ten seconds"
     )
     p = commands.add_parser("demo", help=text, description=text, **options)
     p.set_defaults(run="reelarray.commands.files:demo")

@@ -31,6 +31,7 @@ def add(commands: argparse._SubParsersAction, **options: Any) -> None:
     p.add_argument("--recipe", help="TOML file with what is done: one output a recording, such as {stem}.npz")
     p.add_argument("--config", help="TOML file of settings; datacrunch's are taken as they are")
     p.add_argument("--once", action="store_true", help="come to an end when what is there is done")
+    p.add_argument("--seconds", type=float, metavar="S", help="stop by itself after so long, as if asked to")
     p.add_argument("--retry-failed", action="store_true", help="try at once what failed before")
     p.add_argument("--verify", action="store_true", help="read what was made; make again what is not as it was written")
     p.add_argument(

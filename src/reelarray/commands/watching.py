@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from ..cli.codes import OK
+from ..driving import Stop
 from ..errors import SettingError
 from ..progress import say
 from ..watching.options import Options
@@ -59,6 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
             return OK
         with ExitStack() as stack:
             _page(asked, arguments.serve, stack)
+            stop = Stop()
+            if arguments.seconds is not None:
+                if not arguments.seconds > 0:
+                    raise SettingError(f"--seconds {arguments.seconds}: a number above 0 was expected")
+                over = Timer(arguments.seconds, stop.ask, ("--seconds",), {"grace": asked.options.grace_seconds})
+                over.daemon = True
+                over.start()
+                stack.callback(over.cancel)
             counts, how = serve(
                 asked.options,
                 asked.process,
@@ -67,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
                 retry_failed=arguments.retry_failed,
                 verify=arguments.verify,
                 redo=arguments.redo,
+                stop=stop,
             )
     for line in _summary(counts, asked.options):
         say(f"{line}\n", sys.stdout)
