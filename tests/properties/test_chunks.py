@@ -84,6 +84,20 @@ TRANSFORMS = {
     "instantaneous_frequency of real samples": lambda x: instantaneous_frequency(
         analytic(x.real, transition=0.1 * float(ra.rate(x)), attenuation=21)
     ),
+    "zoom": lambda x: ra.zoom(
+        as_complex(x), center=0.1 * float(ra.rate(x)), span=0.25 * float(ra.rate(x)), attenuation=30
+    ),
+    "spectrogram of a zoom": lambda x: ra.spectrogram(
+        ra.zoom(as_complex(x), center=0, span=0.3 * float(ra.rate(x)), attenuation=25), nfft=8
+    ),
+    "baseband": lambda x: ra.baseband(
+        x.real, intermediate_frequency=0.25 * float(ra.rate(x)), bandwidth=0.2 * float(ra.rate(x)), attenuation=30
+    ),
+    "resample": lambda x: ra.resample(x, rate=ra.rate(x) * 2 / 3, passband=0.5, attenuation=30),
+    "resample to more": lambda x: ra.resample(x, rate=ra.rate(x) * 3, passband=0.5, attenuation=30),
+    "select_annotation": lambda x: ra.select_annotation(
+        x.assign_attrs(annotations=[{"core:sample_start": 5, "core:sample_count": 40}])
+    ),
     "average of a spectrogram": lambda x: ra.average(ra.spectrogram(x, nfft=8, hop=3), every="37ms"),
     "average of part of a spectrogram": lambda x: ra.average(ra.spectrogram(x, nfft=8, hop=3)[5:-3], every="37ms"),
     "level_distribution of a spectrogram": lambda x: ra.level_distribution(ra.spectrogram(x, nfft=8, hop=3), step=1),
@@ -127,7 +141,7 @@ TRANSFORMS = {
     "spectrogram over filled gaps": lambda x: ra.spectrogram(ra.fill_gaps(x, 0), nfft=16, hop=6),
     "fill_gaps of averages": lambda x: ra.fill_gaps(ra.average(x, every="13ms")),
 }
-OTHERWISE: dict[str, str] = {}  # a transform that is not tried here -> why
+OTHERWISE = {"annotation_band": "gives two numbers"}  # a transform that is not tried here -> why
 ENGINES = [(name, "scipy") for name in TRANSFORMS]
 ENGINES += [
     (name, "numba")
