@@ -30,9 +30,9 @@ www_path = "{page}"
 
 [settings]
 num_threads = 2
-lframes = 2048    # samples of a frame
-nframes = 64      # frames of the picture
-n_avg = 8         # frames that are averaged for the zoom
+lframes = 1024      # samples of a frame
+nframes = 128       # frames of the picture
+n_avg = 4           # frames that are averaged for the zoom
 zoom_center = 30e3  # Hz from the centre of the band
 
 [watch]
@@ -44,7 +44,7 @@ order = "newest"
 [outputs]
 layout = "by_analyser"
 zoom_span = 30e3  # Hz
-zoom_nfft = 512   # of samples that are mixed, filtered and decimated for it
+zoom_nfft = 256   # of samples that are mixed, filtered and decimated for it
 """
 
 
@@ -60,12 +60,12 @@ def ring(number: int, start: np.datetime64) -> xr.DataArray:
 
 
 def linac(number: int, start: np.datetime64) -> xr.DataArray:
-    """(time) [V]: pulses of 10 ms whose frequency slips, one every 50 ms."""
+    """(time) [V]: pulses of 30 ms whose frequency slips, one every 80 ms."""
     t = np.arange(SAMPLES) / RATE
-    since = t % 0.05
-    slips = 2 * np.pi * (2e4 * since + 6e6 * since**2 / 2)
+    since = t % 0.08
+    slips = 2 * np.pi * (2e4 * since + 2e6 * since**2 / 2)
     rng = np.random.default_rng(1000 + number)
-    return as_recording(noise(rng) + 2e-7 * np.exp(1j * slips) * (since < 0.01), "linac", start)
+    return as_recording(noise(rng) + 2e-7 * np.exp(1j * slips) * (since < 0.03), "linac", start)
 
 
 def noise(rng: np.random.Generator) -> np.ndarray:
