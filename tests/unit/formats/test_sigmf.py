@@ -8,7 +8,6 @@ import os
 import shutil
 import tarfile
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,8 +21,6 @@ from reelarray.errors import FormatError, RecordingError, TruncatedFile
 from reelarray.formats.sigmf.captures import lay_captures, place
 from reelarray.formats.sigmf.document import LARGEST, Fields, Time
 from reelarray.testing import check_format
-
-SHARED = os.environ.get("REELARRAY_SHARED", "/work/shared")
 
 
 def opened(path, **options):
@@ -651,9 +648,8 @@ def test_sources_are_values(tmp_path):
     assert source.read(7, 7).shape == (0, 2)
 
 
-@pytest.mark.skipif(not Path(SHARED, "data/iq").is_dir(), reason="real recordings are not on this machine")
-def test_a_real_recording():
-    path = f"{SHARED}/data/iq/ft8_20m_busy_12k.sigmf-meta"
+def test_a_real_recording(shared):
+    path = f"{shared}/data/iq/ft8_20m_busy_12k.sigmf-meta"
     x = opened(path)
     assert (x.sizes["time"], ra.rate(x), x.dtype) == (180_000, 12_000, np.complex64)
     assert x["time"].values[0] == np.datetime64("2026-08-21T11:26:32.312862")

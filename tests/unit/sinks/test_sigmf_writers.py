@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -313,6 +314,14 @@ def test_a_tiq_is_described_in_place(tmp_path, datasets):
     assert [c.get("core:header_bytes", 0) > 0 for c in said["captures"]] == [True] + [False] * (datasets - 1)
     assert len(said["captures"]) == datasets
     assert all("core:global_index" in c for c in said["captures"]) or datasets == 1
+
+
+def test_a_real_tiq_is_described(shared, tmp_path):
+    path = Path(shutil.copy(f"{shared}/data/iq/real_102400.tiq", tmp_path))
+    x, tiq = opened(write_sigmf_sidecar(path)), opened(path)
+    assert (x.sizes["time"], float(ra.rate(x)), x.coords["center_frequency"].item()) == (102_400, 390_625, 244.7789e6)
+    assert x.values.tobytes() == tiq.values.tobytes()
+    assert clock(x) == clock(tiq)
 
 
 def test_the_package_sigmf_reads_a_described_tiq(tmp_path):
