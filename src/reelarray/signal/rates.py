@@ -18,9 +18,11 @@ from ..recordings import clock
 from ..windows import Pace, Windows
 
 SHORTEST, LONGEST = 2**13, 2**21  # samples of an FFT; more only where the filter or the ratio needs it
+TOGETHER = 2**21  # samples of FFTs at once
 KEPT = 0.7  # of an FFT's samples are new in each window, at least
 LARGEST_PRIME = 31  # FFTs of lengths with larger factors are slow
 LARGEST_RATIO = 2**20  # of rates: labels of 2**41 samples still fit in int64
+LARGEST_POSITION = 2**62  # of a clock, in parts of samples: int64
 LARGEST_REACH = 2**20  # samples that a filter sees to each side; more would not fit beside each other in memory
 # dB below what was asked for: what the kernel leaves out beyond the stop edge is as far down as the filter is there,
 # and adds up over all frequencies.
@@ -76,18 +78,21 @@ class Conversion:
 
     @cached_property
     def thin(self) -> int:
-        """What the inverse FFT makes too many rows by: the part of `down` with prime factors too large for FFTs."""
+        """What the inverse FFT makes too many rows by: the part of `down` with prime factors too large for FFTs.
+
+        Unless it made more than there are samples.
+        """
         rest = self.down
         for prime in range(2, LARGEST_PRIME + 1):
             while rest % prime == 0:
                 rest //= prime
-        return rest
+        return rest if self.up * rest <= self.down else 1
 
     @cached_property
     def length(self) -> int:
         """Samples of a window, a multiple of `down / thin`; most of them are new in each."""
         fold = self.down // self.thin
-        goal = max(SHORTEST, 8 * self.reach)
+        goal = max(min(SHORTEST, 8 * SHORTEST * self.down // self.up), 8 * self.reach)
         while True:
             length = fold * fft.next_fast_len(-(-goal // fold))
             new = int(self.pace.count(np.array(length))) // self.up * self.down
@@ -170,12 +175,16 @@ class Conversion:
 
     def __call__(self, batch: np.ndarray, out: np.ndarray, number: int) -> None:
         """(windows, ..., length) -> (windows, ..., rows): NaN where a tap meets a sample that is not finite."""
+        values = max(1, batch[:1].size // self.length)
+        few = max(1, TOGETHER // (values * max(self.made, self.length)))  # what is made may be much larger
         with np.errstate(invalid="ignore", over="ignore"):
-            self._convert(batch, out, number)
-            if not np.isfinite(out).all():  # one sample is all over its window now
-                missing = ~np.isfinite(batch)
-                self._convert(np.where(missing, 0, batch), out, number)
-                out[self._touched(missing)] = np.nan
+            for k in range(0, len(batch), few):
+                some, into = batch[k : k + few], out[k : k + few]
+                self._convert(some, into, number + k)
+                if not np.isfinite(into).all():  # one sample is all over its window now
+                    missing = ~np.isfinite(some)
+                    self._convert(np.where(missing, 0, some), into, number + k)
+                    into[self._touched(missing)] = np.nan
 
     def _convert(self, batch: np.ndarray, out: np.ndarray, number: int) -> None:
         made = self._filtered(batch) if self.filters else batch
@@ -249,6 +258,12 @@ def converted(x: xr.DataArray, conversion: Conversion, *, block: int | None, nam
     taps = 2 * conversion.reach + 1
     if conversion.reach > LARGEST_REACH:
         raise RecordingError(f"the filter has {taps:,} taps; {2 * LARGEST_REACH:,} at most were expected: {advice}")
+    positions = sum((own.offset + (own.stops - own.first) * own.step + own.span).tolist())
+    if positions * conversion.up >= LARGEST_POSITION:
+        raise RecordingError(
+            f"{own.size:,} rows that stand {own.step}/{own.parts} samples apart were given; {conversion.up} for every "
+            f"{conversion.down} of them would have too fine labels: change the rate once, of samples as recorded"
+        )
     longest = int((own.stops - own.first).max(initial=0))
     if own.size and not pace.count(np.array(longest)):
         raise RecordingError(

@@ -125,7 +125,7 @@ def baseband(
     intermediate_frequency : Hz, what becomes 0 Hz; stated by the file (such as .r3f) unless given
     bandwidth : Hz, what is kept around it; stated by the file unless given
     radio_frequency : Hz, what the intermediate frequency stands for, the `center_frequency` of the result; stated by
-        the file unless given, and where nobody says so the intermediate frequency itself
+        the file unless given (also as the coordinate `center_frequency`), else the intermediate frequency itself
     attenuation : dB, of what does not pass
     block : rows of one block of the result
 
@@ -147,7 +147,8 @@ def baseband(
         )
     middle = _positive(_stated(x, "intermediate_frequency", intermediate_frequency), "intermediate_frequency")
     width = _positive(_stated(x, "bandwidth", bandwidth), "bandwidth")
-    center = _hertz(_stated(x, "radio_frequency", radio_frequency, float(middle)), "radio_frequency")
+    coordinate = x.coords["center_frequency"].item() if "center_frequency" in x.coords else float(middle)
+    center = _hertz(_stated(x, "radio_frequency", radio_frequency, coordinate), "radio_frequency")
     rate = clock(x).row_rate
     room = min(middle, rate / 2 - middle)  # to 0 Hz and to half the rate, behind which the same comes mirrored
     if width / 2 >= room:
@@ -196,8 +197,9 @@ def _described(
 ) -> xr.DataArray:
     old = x.coords["center_frequency"].attrs if "center_frequency" in x.coords else {"units": "Hz"}
     out = out.assign_coords(center_frequency=((), float(center), old)).rename(x.name)
+    stated = {"span": float(width), **({"bandwidth": float(width)} if "bandwidth" in x.attrs else {})}
     step = f"{_text(width)} Hz around {_text(center)} Hz, 1 of {factor} samples, {float(attenuation):g} dB"
-    return describe(out, span=float(width), **{name: after(x, name, step)})
+    return describe(out, **stated, **{name: after(x, name, step)})
 
 
 def _factor(rate: Fraction, width: Fraction) -> int:

@@ -18,7 +18,7 @@ from reelarray import graph
 from reelarray.clock import SampleClock
 from reelarray.recordings import clock, label
 from reelarray.signal import rates
-from reelarray.signal.rates import MARGIN
+from reelarray.signal.rates import MARGIN, Conversion
 from reelarray.signal.resample import resample
 
 RATIOS = [(48_000, 44_100), (44_100, 16_000), (390_625, 12_500), (8_000, 48_000), (48_000, 24_000), (96_000, 44_099)]
@@ -257,6 +257,28 @@ def test_the_same_rate_is_the_same_recording() -> None:
 def test_what_is_refused(call: Callable, message: str) -> None:
     with pytest.raises(ra.RecordingError, match=message):
         call(deployment())
+
+
+def test_labels_that_would_no_longer_be_exact_are_refused() -> None:
+    x = resample(deployment(), rate=Fraction(99_991_000, 99_989))
+    y = resample(x, rate=Fraction(99_971, 99_961) * ra.rate(x))
+    with pytest.raises(ra.RecordingError, match="change the rate once"):
+        resample(y, rate=Fraction(99_923, 99_929) * ra.rate(y))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(96_903, 99_991), (99_991, 96_903), (97 * 1000, 1000), (97 * 1000, 60_000), (1000, 999_000)]
+)
+def test_rates_with_large_prime_factors_take_no_more_memory(old: int, new: int) -> None:
+    ratio = Fraction(new, old)
+    edge = float(min(ratio, Fraction(1))) / 2
+    kernel = Conversion(ratio.numerator, ratio.denominator, 0.92 * edge, edge, 110.0, real=True)
+    assert max(kernel.length, kernel.made) <= 9 * max(
+        kernel.up, kernel.down, 2 * kernel.reach, 8192, kernel.reach * new // old
+    )
+    y = resample(tone(100.0, old, "float64", samples=min(old * 3, 300_000)), rate=new)
+    np.testing.assert_allclose(y.values, np.cos(2 * np.pi * 100 * positions(y) / old + 0.3), atol=2e-5)
+    assert ra.rate(y) == new
 
 
 @pytest.mark.parametrize("rate", [0, -5, float("nan"), "fast"])

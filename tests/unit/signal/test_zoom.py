@@ -6,6 +6,7 @@ import math
 import pickle
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import deployments
@@ -15,10 +16,12 @@ import xarray as xr
 from scipy import signal
 
 import reelarray as ra
+from reelarray import formats, graph
 from reelarray.recordings import clock, label
 from reelarray.signal import rates
 from reelarray.signal.rates import MARGIN, Conversion
 from reelarray.signal.zoom import ATTENUATION, baseband, zoom
+from reelarray.table import SourceTable
 
 RATE, CENTER = 390_625, 244.7789e6
 
@@ -253,6 +256,42 @@ def test_what_is_refused(call: Callable, message: str) -> None:
 def test_the_edge_of_what_was_recorded_is_inside() -> None:
     assert zoom(tone(0.0), center=CENTER + 190_000, span=10_625).size > 0
     assert zoom(tone(0.0), center=0, span=RATE, offset=True).size == 60_000
+
+
+def pairs_of_files(folder: Path) -> xr.DataArray:
+    """Integer pairs I, Q in three files, the last after a gap, of 0.3 V a count."""
+    counts = np.random.default_rng(7).integers(-3000, 3000, (sum(LENGTHS[:3]), 2)).astype("<i2")
+    paths = []
+    for k, (a, b) in enumerate(pairwise(np.append(0, np.cumsum(LENGTHS[:3])))):
+        paths.append(folder / f"{k}.iq")
+        counts[a:b].tofile(paths[-1])
+    told = {"rate": 1000, "dtype": "ci16_le", "scale": 0.3}
+    table = SourceTable.of_headers([formats.probe(str(path), "raw", **told) for path in paths])
+    return label(
+        graph.read_array(table, 997), deployments.clock_of_files(LENGTHS[:3], JOINED[:3]), attrs={"units": "V"}
+    )
+
+
+def test_pairs_in_files_are_zoomed_in_one_task_a_block(tmp_path: Path) -> None:
+    x = pairs_of_files(tmp_path)
+    for block in (None, 64, 1000):
+        lazy = zoom(x, center=123.25, span=80, block=block)
+        assert lazy.dtype == np.complex64
+        assert len(dict(lazy.data.__dask_graph__())) == lazy.data.numblocks[0]
+        deployments.identical(lazy.compute(), zoom(x.compute(), center=123.25, span=80))
+        part = zoom(x[400:9600], center=123.25, span=80, block=block)
+        assert len(dict(part.data.__dask_graph__())) == part.data.numblocks[0]
+        deployments.identical(part.compute(), zoom(x.compute()[400:9600], center=123.25, span=80))
+
+
+def test_the_band_of_the_result_is_what_it_says() -> None:
+    y = zoom(tone(0.0).assign_attrs(bandwidth=300e3, span=312e3), center=CENTER, span=1e4)
+    assert (y.attrs["bandwidth"], y.attrs["span"]) == (1e4, 1e4)
+    again = zoom(y, center=100, span=1e3, offset=True)
+    assert float(again.center_frequency) == CENTER + 100
+    assert again.attrs["zoom"] == (
+        "10000 Hz around 244778900 Hz, 1 of 31 samples, 90 dB; 1000 Hz around 244779000 Hz, 1 of 10 samples, 90 dB"
+    )
 
 
 def test_an_empty_recording_stays_empty() -> None:
