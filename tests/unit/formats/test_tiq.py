@@ -194,6 +194,15 @@ def test_offsets_are_no_more_exact_than_they_are_printed(path: str) -> None:
     assert tiq.probe(path).breaks == ((484, 1_808_640),)
 
 
+def test_offsets_that_are_cut_off_after_10_ns_are_no_overlap(path: str) -> None:
+    # at 112 MHz half a sample is 4.5 ns: the third DataSet, due after 1785.7 ns, says 1780
+    offsets = [f"0.{k * 100 * 10**8 // 112_000_000:08d}" for k in range(8)]
+    files.write_tiq(path, 800, datasets=8, rate=112e6, offsets=offsets)
+    header = tiq.probe(path)
+    assert offsets[2] == "0.00000178"
+    assert (header.breaks, header.flags) == ((), ())
+
+
 def test_small_gaps_add_up(path: str) -> None:
     # each DataSet is 0.4 samples late: after the second the clock is off by more than half of one
     late = 0.4 / 390_625
