@@ -61,7 +61,7 @@ class TdmsSource:
         out = np.empty((stop - start, *self.shape[1:]), self.dtype)
         if start == stop:
             return out
-        with opened(self.path, buffered=self.places is None) as file:
+        with opened(self.path, careful=self.places is None) as file:
             status = os.fstat(file.fileno())
             if status.st_size < self.bytes:
                 raise TruncatedFile(self.path, wanted=stop - start, found=self._left(status.st_size, start, stop))
@@ -156,7 +156,7 @@ def probe(
     with opened(path) as file:
         status = os.fstat(file.fileno())
         with parsed(path, file) as contents:
-            found = read_contents(path, contents)
+            found = read_contents(path, contents, status.st_size)
             places = find_places(file, found.samples, lambda places: agree(file, found, places))
     stated = found.number("IQRate") if rate is None else rate
     if stated is None or stated <= 0:
@@ -236,7 +236,7 @@ def is_whole(path: str) -> bool | None:
         if not ends(file, size):
             return False
         with parsed(path, file) as contents:
-            found = read_contents(path, contents)
+            found = read_contents(path, contents, size)
     return found.frames >= found.declared if found.declared else None
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import logging
 import math
 import os
 from collections.abc import Iterator
@@ -15,9 +18,10 @@ import numpy as np
 from ..errors import FormatError, MissingPackage, ReelError
 from .ranges import explain
 from .stated import date_time
-from .tdmslayout import INDEX_TAG, TAG, Places
+from .tdmslayout import INDEX_TAG, MOST_METADATA, TAG, Places
 
 RECORDS, SAMPLES = "RecordHeader", "RecordData"
+MOST_VOLTS = 1e30  # a count; products with 16 bits stay within a float32
 _EPOCH = 2_082_844_800  # seconds from 1904 to 1970
 _MOST_PROPERTIES, _LONGEST_PROPERTY = 100, 1000
 
@@ -50,8 +54,8 @@ class Contents:
         return None
 
 
-def read_contents(path: str, file: Any) -> Contents:
-    """Metadata, gains and times of an open `nptdms.TdmsFile`; `FormatError` where it has no IQ records."""
+def read_contents(path: str, file: Any, size: int) -> Contents:
+    """Metadata, gains and times of an open `nptdms.TdmsFile` of `size` bytes; `FormatError` without IQ records."""
     groups = {group.name: {channel.name: channel for channel in group.channels()} for group in file.groups()}
     header, data = groups.get(RECORDS, {}), groups.get(SAMPLES, {})
     if not {"I", "Q"} <= data.keys():
@@ -60,6 +64,8 @@ def read_contents(path: str, file: Any) -> Contents:
             f"{path} holds {names[:500]}; {SAMPLES}/I and {SAMPLES}/Q were expected, as in files of IQ records; skip "
             "it, or open it with npTDMS"
         )
+    if any(len(channel) > size for channel in (*header.values(), *data.values())):
+        raise FormatError(f"{path} ({size} bytes) declares more values than it has bytes; it is damaged: skip it")
     pair = data["I"], data["Q"]
     types = {str(channel.dtype) for channel in pair if len(channel)}
     if types - {"int16"}:
@@ -76,9 +82,11 @@ def read_contents(path: str, file: Any) -> Contents:
         )
     records = -(-frames // samples)
     gains = None if gains is None else gains[:records]
-    if gains is not None and not np.isfinite(gains).all():
-        bad = int(np.flatnonzero(~np.isfinite(gains))[0])
-        raise FormatError(f"{path}: the gain of record {bad} is {gains[bad]}, a number was expected; skip the file")
+    if gains is not None and not (plausible := np.abs(gains) < MOST_VOLTS).all():  # not a number is not, either
+        bad = int(np.flatnonzero(~plausible)[0])
+        raise FormatError(
+            f"{path}: the gain of record {bad} is {gains[bad]}, volts a count were expected; skip the file"
+        )
     start_ns, seconds = _times(header.get("absolute timestamp"), records)
     if start_ns is None:
         start_ns = _times(header.get("datetime"), records)[0]
@@ -209,15 +217,27 @@ def _plain(properties: Any) -> dict[str, Any]:
     return found
 
 
+class _Careful(io.BufferedReader):
+    """A file that hands out no more at once than metadata have.
+
+    npTDMS believes the lengths of texts, which a damaged file gives as 4 GiB. Samples it takes another way.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= MOST_METADATA:
+            raise ValueError(f"a text of {size} bytes")
+        return super().read(size)
+
+
 @contextmanager
-def opened(path: str, *, buffered: bool = True) -> Iterator[BinaryIO]:
-    """The file, and errors that say what to do."""
+def opened(path: str, *, careful: bool = True) -> Iterator[BinaryIO]:
+    """The file, and errors that say what to do; `careful` for its metadata, else for the bytes that are asked for."""
     try:
-        file = open(path, "rb", buffering=-1 if buffered else 0)  # noqa: SIM115
+        file = open(path, "rb", buffering=0)  # noqa: SIM115
     except OSError as error:
         explain(path, error)
-    with file:
-        yield file  # type: ignore[misc]  # FileIO reads as a BinaryIO does
+    with _Careful(file) if careful else file as found:
+        yield found  # type: ignore[misc]  # a FileIO reads as a BinaryIO does
 
 
 @contextmanager
@@ -231,17 +251,26 @@ def parsed(path: str, file: BinaryIO) -> Iterator[Any]:
         raise MissingPackage(
             f"{path}: .tdms files are read with npTDMS, which is not installed ({error}); pip install 'reelarray[tdms]'"
         ) from error
+    logging.getLogger("nptdms.types").addFilter(_shorten)
     file.seek(0)
     try:
         with TdmsFile.open(file, raw_timestamps=True) as contents:
             yield contents
-    except (ReelError, MemoryError, OSError):
+    except ReelError:
         raise
-    except Exception as error:  # what Python raises: ValueError, KeyError, struct.error, EOFError ...
+    except Exception as error:  # what Python raises: ValueError, KeyError, struct.error, EOFError, MemoryError ...
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a place before the file's beginning
+            raise
         raise FormatError(
             f"{path} ({size} bytes) is no TDMS file that npTDMS reads ({type(error).__name__}: {error}); it is "
             "damaged: skip it"
         ) from error
+
+
+def _shorten(record: logging.LogRecord) -> bool:
+    """npTDMS logs texts that it cannot decode, as long as they are."""
+    record.msg, record.args = record.getMessage()[:200], ()
+    return True
 
 
 def check_tag(path: str, head: bytes, size: int) -> None:

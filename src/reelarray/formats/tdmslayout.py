@@ -26,7 +26,8 @@ _WIDTHS = {
 _STRING = 0x20
 _INT16, _DOUBLE = 2, 10
 # Writers that write their header and their samples apart make two segments a record, or a few more.
-_MOST_SEGMENTS, _MOST_METADATA = 16, 1 << 20
+_MOST_SEGMENTS = 16
+MOST_METADATA = 1 << 20  # bytes, of a segment
 
 
 class Lead(NamedTuple):
@@ -124,7 +125,7 @@ def _record(file: BinaryIO, start: int, objects: Objects, samples: int) -> tuple
     for number in range(_MOST_SEGMENTS):
         file.seek(position)
         lead = lead_in(file.read(LEAD.size))
-        if lead is None or lead.length < 0 or lead.values - LEAD.size > _MOST_METADATA:
+        if lead is None or lead.length < 0 or lead.values - LEAD.size > MOST_METADATA:
             raise _Irregular
         if lead.flags & (_INTERLEAVED | _BIG | _DAQMX):
             raise _Irregular

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import sys
+import tracemalloc
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 import iq_files
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from iq_files import FACTS, Records
 
@@ -341,6 +343,31 @@ def test_without_nptdms_it_says_what_to_install(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "nptdms", None)
     with pytest.raises(MissingPackage, match=r"pip install 'reelarray\[tdms\]'"):
         formats.probe(path)
+
+
+def test_a_text_of_four_gigabytes_is_an_error_in_bounded_memory(tmp_path: Path) -> None:
+    whole = records().one_segment_each()
+    at = whole.index(b"IQRate") - 4
+    path = write(tmp_path / "x.tdms", whole[:at] + b"\xff" * 4 + whole[at + 4 :] + bytes(1 << 23))
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="4294967295 bytes"):
+        formats.probe(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@given(at=st.integers(0, 700), value=st.integers(0, 255))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_byte_gives_samples_or_an_error_of_ours(tmp_path: Path, at: int, value: int) -> None:
+    content = bytearray(records().one_segment_each())
+    content[at] = value
+    path = write(tmp_path / "x.tdms", bytes(content))
+    with contextlib.suppress(FormatError):
+        formats.is_complete(path)
+    with contextlib.suppress(FormatError, TruncatedFile):
+        header = formats.probe(path)
+        assert len(read(header)) == header.frames
 
 
 @pytest.fixture(scope="module")
