@@ -65,6 +65,7 @@ class State:
         self._by_file: dict[tuple[int, int], str] = {}
         self._owner: dict[str, str] = {}
         self._failed: dict[str, None] = {}
+        self._folders: dict[str, str] = {}
         self._synced, self._dirty, self._closed = now, False, False
         self.analysers: dict[str, str] = {}
         self.counts: dict[str, Counter[str]] = {}
@@ -352,7 +353,10 @@ class State:
             return path
 
     def _longer(self, path: str) -> str:
-        return os.path.normpath(os.path.join(self.folder, path))
+        folder, name = os.path.split(path)
+        if folder not in self._folders:  # of a hundred thousand outputs, one or a few
+            self._folders[folder] = os.path.normpath(os.path.join(self.folder, folder))
+        return f"{self._folders[folder]}{os.sep}{name}"
 
 
 def _temporary(folder: str, names: Collection[str]) -> list[Path]:

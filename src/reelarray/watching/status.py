@@ -32,12 +32,12 @@ class Latest:
 
     def __init__(self, page_folder: str | None) -> None:
         self._folder = page_folder
-        self._of: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._of: dict[str, tuple[tuple[str, int], dict[str, Any]]] = {}
 
     def see(self, analyser: str, unit: str, notes: Mapping[str, Any], modified_ns: int, finished: float) -> None:
         """A recording was processed; when it started says how new it is, else when it was last changed."""
         start = notes.get("start") if isinstance(notes.get("start"), str) else None
-        key = start or str(iso(modified_ns / 1e9))
+        key = start or "", modified_ns
         if analyser in self._of and key < self._of[analyser][0]:
             return
         pictures = {name: self._relative(notes.get(name)) for name in ("picture", "zoom")}
