@@ -35,16 +35,17 @@ MARGIN = 10.0
 class Conversion:
     """Samples -> those of a band of theirs, shifted by `-shift`, `up` for every `down`.
 
-    Frequencies are in cycles a sample. With the Kaiser-windowed low-pass h (Kaiser 1974; Harris 2004, section 3.2) of
+    Frequencies are in cycles a sample. With the Kaiser-windowed low-pass h (Kaiser 1974; Harris 2004, chapter 3) of
     `reach` samples to each side, flat up to `passes` and `attenuation` dB down from `stops`, about `middle`, row m is
 
         y[m] = gain * exp(-2 pi i shift n) * sum over k of h(n - k) exp(2 pi i middle (n - k)) x[k],  n = m * down / up
 
     with n counted from the first sample of the stretch: no delay. The shift is inside the filter, whose taps are
-    complex then, and only rows of the result are turned (Harris 2004, chapter 6; Crochiere & Rabiner 1983, section
-    2.4). Windows are filtered by FFT with what overlaps discarded, and the inverse FFT is that of the new rate: bins
-    beyond the stop edge are left out, those beyond the new Nyquist frequency are folded (the same, section 7.2 and
-    3.3.4 in the domain of frequencies). Phases come from exact ratios, so that sample 2**40 is as good as the first.
+    complex then, and only rows of the result are turned (Harris 2004, chapter 6; Crochiere & Rabiner 1983, chapter 2).
+    Windows are filtered by FFT, with what overlaps discarded (overlap-save: Oppenheim & Schafer, section 8.7), and the
+    inverse FFT is that of the new rate: bins beyond the stop edge are left out, and those beyond the new Nyquist
+    frequency folded, which is decimation seen from its spectrum. Phases come from exact ratios, so that sample 2**40 is
+    as good as the first. In float32 what is gone is 130 dB down at most, in float64 as far as the filter goes.
     """
 
     up: int

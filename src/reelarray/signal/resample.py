@@ -27,7 +27,7 @@ def resample(
 
     One linear-phase low-pass takes away what the lower of the two rates cannot carry: its response is flat to within
     10 ** (-attenuation / 20) up to `passband` times the lower Nyquist frequency, and `attenuation` dB down from that
-    frequency on, so that nothing is aliased (a Kaiser-windowed sinc: Kaiser 1974; Harris 2004, section 3.2; rational
+    frequency on, so that nothing is aliased (a Kaiser-windowed sinc: Kaiser 1974; Harris 2004, chapter 3; rational
     changes of rate: Crochiere & Rabiner 1983, chapter 2). There is no delay: row m of a stretch stands exactly m / rate
     after its first sample, on the clock of the recording, whose drift it follows. Files that follow each other without
     a gap are one stretch; after a gap all begins anew. Nothing is padded or invented: rows that would need samples from

@@ -35,7 +35,7 @@ def zoom(
     The samples are mixed with exp(-2 pi i f0 n / rate), with n counted from the first sample of each stretch and f0 the
     new centre less the old one; low-passed with a linear-phase filter (a Kaiser-windowed sinc) that is flat to within
     0.001 dB over `span`; and of every D samples one is kept, D = floor(rate / (1.25 span)), 1 at least (Crochiere &
-    Rabiner 1983, section 2.3; Harris 2004, chapter 6). So a spectrogram of the result resolves D times as much with the
+    Rabiner 1983, chapter 2; Harris 2004, chapter 6). So a spectrogram of the result resolves D times as much with the
     same `nfft`. What lies further than rate / D - span / 2 from the new centre is `attenuation` dB down; what lies
     between there and the span is neither kept nor gone. Where D is 1 there is nothing to filter: samples are mixed, and
     that is all.
