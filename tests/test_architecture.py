@@ -21,6 +21,7 @@ ORDER = [
     ["stitching"],
     ["timeindex"],
     ["recordings", "cells"],
+    ["annotated"],
     ["source"],
     ["formats"],
     ["table", "catalog", "calibration", "decibels"],

@@ -30,7 +30,7 @@ _PUBLIC = {
     "signal.zoom": ("baseband", "zoom"),
     "signal.resample": ("resample",),
     "signal.instantaneous": ("analytic", "instantaneous_frequency", "instantaneous_power"),
-    "signal.annotated": ("annotation_band", "select_annotation"),
+    "annotated": ("annotation_band", "select_annotation"),
     "signal.calibrate": ("calibrate",),
     "signal.normalize": ("normalize", "remove_mean", "repair_overflow"),
     "sinks.zarr": ("open_zarr", "write_zarr"),

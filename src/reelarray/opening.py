@@ -14,6 +14,7 @@ import xarray as xr
 
 from . import graph
 from .catalog import position_attrs, scan
+from .catalog.anomalies import TOLD
 from .catalog.scan import COLUMNS
 from .choosing import OnBad, choose_files, shown
 from .clock import SampleClock
@@ -134,6 +135,7 @@ def open_recordings(
     if len(left_out):
         told = [f"{os.path.basename(p)}: {r}" for p, r in left_out[["path", "reason"]].itertuples(index=False)]
         log.warning("%d of %d files left out: %s", len(told), len(catalog), shown(told))
+    _tell_oddities(chosen)
     files = Files.of(chosen, tolerance)
     pieces = join_files(files, overlap)
     table = _table(chosen, calibrated, dtype).take_rows(pieces.row, pieces.skip, pieces.count).pick(channel)
@@ -172,6 +174,19 @@ def open_recordings(
     stated = {"instrument": attrs.pop("instrument", None), "center_frequency": _center(chosen)}
     scalars = {name: value for name, value in stated.items() if value is not None}
     return _array(table, clock, chunks, attrs, str(chosen["format"].iloc[0]), channel, scalars)
+
+
+def _tell_oddities(rows: pd.DataFrame) -> None:
+    """Log what files say against their own samples."""
+    odd = rows[rows["anomaly"] != ""]
+    told = [
+        f"{os.path.basename(path)}: {note}"
+        for path, anomaly in odd[["path", "anomaly"]].itertuples(index=False)
+        for note in anomaly.split("; ")
+        if note.partition(":")[0] in TOLD
+    ]
+    if told:
+        log.warning("%s", shown(told))
 
 
 def _center(rows: pd.DataFrame) -> xr.Variable | None:

@@ -205,3 +205,10 @@ def test_parts_of_a_file_have_all_its_frames_once(pieces):
     assert made.start.tolist() == [0, *(since for _, since in breaks)]
     assert made.count.sum() == frame + 7
     assert not made.joined.any()
+
+
+def test_what_the_instrument_reported_is_told(tmp_path, caplog):
+    write_tiq(tmp_path / "a.tiq", 100, errors=[("7", "ADC overflow")])
+    x = ra.open_recording(tmp_path / "a.tiq", cache=False)
+    assert "a.tiq: instrument_errors: the instrument reported errors" in caplog.text
+    assert "ADC overflow" in str(x.attrs["segments"])

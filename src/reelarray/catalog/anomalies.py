@@ -44,8 +44,18 @@ _FLAG_TEXTS = {
     "block_align": "the frame size in its header is wrong and was computed from channels and bits",
     "partial_frame": "the last frame is incomplete and left out",
     "extra_data": "a second data chunk is ignored",
+    "extra_bytes": "bytes behind the declared samples are not read",
+    "time_order": "its parts overlap or go back in time by its own account, so they are taken as contiguous",
+    "total_samples": "its number of samples turned out to be that of all its parts, not of each",
+    "dataset_count": "it has another number of parts than it says",
+    "instrument_errors": "the instrument reported errors, such as an overflow of its converter: see `segments`",
+    "overload": "the instrument marked samples as overloaded: see `overload_frames`",
+    "unterminated": "its last line does not end, so that its last number may have been cut",
     "zero_tail": "its samples end in zeros, as when a recorder loses power after allocating the file",
 }
+
+# Of a file with one of these, samples are not quite what they seem: opening it says so.
+TOLD = frozenset(("time_order", "total_samples", "dataset_count", "instrument_errors", "overload", "unterminated"))
 
 
 def codes(anomaly: str) -> list[str]:

@@ -18,7 +18,7 @@ from ..formats.sigmf.document import Datatype
 from ..formats.sigmf.files import ARCHIVE, DATA, META
 from ..recordings import check_recording
 from ..recordings import clock as clock_of
-from ..signal.annotated import TIMES, annotation_times
+from ..annotated import TIMES, annotation_times
 from .atomic import check_folder, writing_all
 from .journal import OutputExists
 from .sigmfmeta import as_bytes, captures_of, global_of, write_document

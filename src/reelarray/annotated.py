@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..clock import SampleClock
-from ..errors import RecordingError
-from ..exact import NANOSECONDS
-from ..recordings import clock as clock_of
-from ..timeindex import time_bounds
+from .clock import SampleClock
+from .errors import RecordingError
+from .exact import NANOSECONDS
+from .recordings import clock as clock_of
+from .timeindex import time_bounds
 
 # What `formats.sigmf` adds to each annotation: ns from the first sample of the file, [begin, end).
 TIMES = "reelarray:nanoseconds"

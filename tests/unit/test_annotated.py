@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import reelarray as ra
 from reelarray.errors import RecordingError
-from reelarray.signal.annotated import annotation_band, select_annotation
+from reelarray.annotated import annotation_band, select_annotation
 
 RATE = 44_100
 
