@@ -64,7 +64,8 @@ def probe(
     if header is None and rate is None and suffix not in TYPES:
         raise FormatError(
             f"{path} can begin with 8 bytes of rate and centre frequency or with samples, which look alike; pass "
-            "header=True, or rate= (Hz) if there is no header, or format='raw' with dtype= for samples of another kind"
+            "header=True, or rate= (Hz) if there is no header, or format='raw' with rate= and dtype= for samples of "
+            "another kind, or the format= that it has"
         )
     with closing(HeaderBytes(path)) as file:
         guess: dict[str, Fraction] = {}

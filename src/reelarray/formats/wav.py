@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import replace
 from fractions import Fraction
@@ -146,10 +145,11 @@ def _as_pairs(header: Header, swapped: bool, center_frequency: float | None) -> 
     path = header.path
     check_radio(path, center_frequency=center_frequency)
     if header.format != "wav" or header.shape[1:] != (2,):
-        found = f"{math.prod(header.shape[1:])} channels"
+        count = header.shape[1] if len(header.shape) > 1 else 1
+        kind = "uncompressed" if header.format == "wav" else "compressed"
         raise FormatError(
-            f"{path} has {found if header.format == 'wav' else 'compressed samples'}; iq=True needs two uncompressed "
-            "ones, I and Q: leave it out for real samples, or decode the file first"
+            f"{path} has {count} {kind} channel{'s' * (count != 1)}; iq=True needs two uncompressed ones, I and Q: "
+            "leave it out for real samples, or decode the file first"
         )
     code, offset, _ = header.layout
     component = encoding(str(code))

@@ -93,8 +93,8 @@ def test_a_stated_start_beats_that_of_auxi(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("channels", "options", "text"),
     [
-        (1, {"iq": True}, "1 channels; iq=True needs two"),
-        (3, {"iq": True}, "3 channels; iq=True needs two"),
+        (1, {"iq": True}, "1 uncompressed channel; iq=True needs two"),
+        (3, {"iq": True}, "3 uncompressed channels; iq=True needs two"),
         (2, {"conjugate": True}, "pass iq=True as well"),
         (2, {"center_frequency": 1e6}, "pass iq=True as well"),
         (2, {"iq": True, "center_frequency": float("nan")}, "center_frequency=nan"),
@@ -111,7 +111,7 @@ def test_what_is_no_pair_is_refused(tmp_path: Path, channels: int, options: dict
 
 def test_compressed_samples_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", PAIRS, 48000, subtype="ULAW")
-    with pytest.raises(FormatError, match="compressed samples; iq=True needs two uncompressed"):
+    with pytest.raises(FormatError, match="2 compressed channels; iq=True needs two uncompressed"):
         formats.probe(tmp_path / "x.wav", iq=True)
 
 
