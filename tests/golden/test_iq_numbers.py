@@ -123,6 +123,18 @@ def test_one_fft(x: xr.DataArray, golden: dict) -> None:
     assert abs(amplitudes.values - golden["fft1_v"]).max() < 1e-6 * abs(golden["fft1_v"]).max()
 
 
+@pytest.mark.parametrize("key", SETTINGS)
+def test_spectrograms_of_the_file_itself(shared: Path, golden: dict, key: str) -> None:
+    """Read, scaled, transformed, and averaged, block by block."""
+    x = ra.open_recording(shared / "data/iq/synth_64k.tiq")
+    assert x.time.values[0] == np.datetime64(START)
+    s = SETTINGS[key](x, nfft=1024, hop=1024, block=5)
+    near(s.compute(), golden[key])
+    assert s.frequency[512] == golden["center"]
+    if key == "zz_npfft":
+        near(ra.average(s, every=8).compute(), golden["az"])
+
+
 def test_the_tone_and_the_noise_read_what_they_are(x: xr.DataArray, golden: dict) -> None:
     rows = ra.spectrogram(x, nfft=1024, hop=1024, window="boxcar", scaling="spectrum")
     tone = to_watts(rows).median("time", keep_attrs=True)  # a chirp passes
