@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import dask.array as da
 import deployments
 import numpy as np
 import pytest
@@ -124,6 +125,19 @@ def test_row_m_stands_m_periods_after_the_first_sample() -> None:
     first = round(since[0] / np.timedelta64(1, "s") * 48_000)
     exact = [int(Fraction(m * 10**9, 48_000)) for m in range(first, first + y.size)]
     assert since.astype(np.int64).tolist() == exact
+
+
+def test_labels_are_exact_after_a_year() -> None:
+    size = 2**40
+    x = ra.recording(da.zeros(size, chunks=2**36, dtype="f4"), rate=48_000, start="2022-03-01", units="Pa")
+    for rate in (44_100, 16_001, 96_000):
+        y = resample(x, rate=rate)
+        first, last = clock(y).labels([0, len(y) - 1]).tolist()
+        start = 1_646_092_800 * 10**9
+        numbers = [math.ceil(Fraction((label - start) * rate, 10**9)) for label in (first, last)]
+        assert numbers[1] - numbers[0] == len(y) - 1
+        assert [start + int(Fraction(m * 10**9, rate)) for m in numbers] == [first, last]
+        assert size - 1 - 400 < Fraction(numbers[1] * 48_000, rate) < size - 1
 
 
 def test_labels_follow_a_recorder_that_drifts() -> None:
