@@ -22,12 +22,14 @@ import xarray as xr
 import reelarray
 from reelarray.cli import parser
 from reelarray.clusters.settings import NAMES
+from reelarray.formats import format_names, get_format
 from reelarray.plot import save_spectrogram
+from reelarray.watching.wanted import Wanted
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "coming-from.md"
 HEAD = ["there", "here", "note"]
 WORDS = ("left out: ", "later: ")
-ROOTS = ("ra", "x", "s", "catalog", "xr", "np", "pd", "logging")
+ROOTS = ("ra", "x", "z", "s", "catalog", "xr", "np", "pd", "logging")
 SPAN = re.compile(r"`([^`]+)`")
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SAYS_HERE = re.compile(rf"(?:{'|'.join(ROOTS)})[.\[(]|reel(?: |$)")
@@ -66,11 +68,23 @@ def settings() -> None:
     """What `ra.cluster` and `ra.submit` take by name beside their own parameters."""
 
 
+def probes() -> None:
+    """What `ra.scan` passes on to the formats."""
+
+
+def keywords(*functions: Any) -> inspect.Signature:
+    found = {name for function in functions for name in inspect.signature(function).parameters}
+    return inspect.Signature([inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in sorted(found)])
+
+
+probes.__signature__ = keywords(*(get_format(name).probe for name in format_names()))  # type: ignore[attr-defined]
 settings.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in NAMES])  # type: ignore[attr-defined]
 PASSED_ON = {
     reelarray.cluster: settings,
     reelarray.submit: settings,
     reelarray.open_recordings: reelarray.scan,
+    reelarray.scan: probes,
+    reelarray.process_recording: Wanted,
     reelarray.open_recording: reelarray.open_recordings,
     save_spectrogram: reelarray.plot_spectrogram,
 }
@@ -93,10 +107,14 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     catalog = reelarray.scan(folder, cache=False)
     x = reelarray.open_recordings(catalog, position=(48.0, -5.0))
     s = reelarray.power_spectrum(x, every="1s", nfft=256)
+    stated = dict.fromkeys(("span", "bandwidth", "rbw", "rf_attenuation", "reference_level"), 1.0) | {"utc_offset": "Z"}
+    iq = reelarray.recording([1j, 1], rate=8000, coords={"center_frequency": 1e6}, attrs=stated)
+    z = reelarray.open_recording(reelarray.write_sigmf(iq, folder / "iq.sigmf-meta"), cache=False)
     importlib.import_module("reelarray.catalog")
     modules = {"ra": reelarray, "xr": xr, "np": np, "pd": pd, "logging": logging}
     return modules | {
         "x": x,
+        "z": z,
         "s": s,
         "catalog": catalog,
         **dict.fromkeys(("x.sel()", "x.isel()"), x),
@@ -257,6 +275,8 @@ def test_code_blocks_call_what_is_there(things: dict[str, Any]) -> None:
         "ra.no_such_function(x)",
         "ra.spectrogram(x, nfft=..., no_such_keyword=...)",
         "ra.open_recordings(paths, no_such_keyword=...)",
+        "ra.process_recording(path, no_such_keyword=...)",
+        "z.attrs['no such attribute']",
         "ra.average(x, '60s', '60s')",
         "ra.catalog.no_such_function",
         "x.reel.no_such_method()",
@@ -286,6 +306,9 @@ def test_what_is_not_there_is_found(span: str, things: dict[str, Any]) -> None:
         "ra.spectrogram(x, nfft=..., hop=...)",
         "ra.open_recordings(paths, timestamp=..., tolerance=..., begin=...)",
         "ra.open_recording(path, timestamp=...)",
+        "ra.open_recording(path, header=True, center_frequency=...)",
+        "ra.process_recording(path, zoom_span=...)",
+        "z.attrs['rf_attenuation']",
         "ra.errors.ClockError",
         "ra.segments(x)['drift']",
         "ra.rate(x)",
