@@ -15,6 +15,7 @@ from ..errors import RecordingError
 from ..recordings import describe
 
 ON_EDGE = 1e-6  # of a bin: frequencies are sums of floats
+BATCH = 2**17  # values: a MiB of float64
 
 
 @dataclass(frozen=True)
@@ -214,13 +215,25 @@ def edges(low: float | None, high: float | None, center: float | None, span: flo
     return low, high
 
 
+def in_batches(rows: np.ndarray, *, kernel: Callable[[np.ndarray], np.ndarray], dtype: np.dtype) -> np.ndarray:
+    """A kernel on some rows at a time, so that what it makes on the way stays in cache: (..., n) -> (...)."""
+    if rows.ndim < 2:
+        return np.asarray(kernel(rows), dtype)
+    out = np.empty(rows.shape[:-1], dtype)
+    some = max(1, BATCH // max(1, rows[0].size)) if len(rows) else 1
+    for first in range(0, len(rows), some):
+        out[first : first + some] = kernel(rows[first : first + some])
+    return out
+
+
 def over_frequency(x: xr.DataArray, kernel: Callable[..., np.ndarray], dtype: Any, name: str) -> xr.DataArray:
     """Apply a kernel to whole spectra, block by block: (..., frequency) -> (...), with all other coordinates."""
+    kernel = partial(in_batches, kernel=kernel, dtype=np.dtype(dtype))
     if x.chunks is None:
-        data = np.asarray(kernel(x.values), dtype)
+        data = kernel(x.values)
     else:
         if x.data.numblocks[-1] > 1:
             raise RecordingError("chunks cut the frequencies: pass x.chunk(frequency=-1)")
         meta = np.empty((0,) * (x.ndim - 1), dtype)
-        data = x.data.map_blocks(kernel, drop_axis=x.ndim - 1, dtype=np.dtype(dtype), meta=meta, token=name)
+        data = x.data.map_blocks(kernel, drop_axis=x.ndim - 1, meta=meta, token=name)
     return x.isel(frequency=0, drop=True).copy(deep=False, data=data).rename(name)

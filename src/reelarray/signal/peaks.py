@@ -37,10 +37,9 @@ def widths(rows: np.ndarray, *, step: float, ratio: float) -> np.ndarray:
     level = _at(rows, highest) * ratio
     bins, size = np.arange(rows.shape[-1]), rows.shape[-1]
     low = rows <= level[..., np.newaxis]
-    left = np.where(low & (bins < highest[..., np.newaxis]), bins, -1).max(axis=-1)
-    right = np.where(low & (bins > highest[..., np.newaxis]), bins, size).min(axis=-1)
-    found &= (left >= 0) & (right < size)
-    left, right = np.maximum(left, 0), np.minimum(right, size - 1)
+    before, behind = low & (bins < highest[..., np.newaxis]), low & (bins > highest[..., np.newaxis])
+    found &= before.any(axis=-1) & behind.any(axis=-1)
+    left, right = size - 1 - before[..., ::-1].argmax(axis=-1), behind.argmax(axis=-1)
     rising = _crossing(rows, left, np.minimum(left + 1, size - 1), level, found)
     falling = _crossing(rows, right, np.maximum(right - 1, 0), level, found)
     return np.where(found, (right - falling - left - rising) * step, np.nan)
