@@ -113,7 +113,8 @@ def peak_frequency(x: xr.DataArray, *, interpolate: bool = True) -> xr.DataArray
     kernel = partial(
         peaks, centres=bins.centres, step=bins.step, interpolate=bool(interpolate) and len(bins.centres) > 2
     )
-    return _in_hertz(over_frequency(x, kernel, np.float64, "peak_frequency"), "frequency of the highest peak")
+    out = _in_hertz(over_frequency(x, kernel, np.float64, "peak_frequency"), "frequency of the highest peak")
+    return describe(out, interpolated=bool(interpolate))
 
 
 def width(x: xr.DataArray, *, drop_db: float = 3.0) -> xr.DataArray:

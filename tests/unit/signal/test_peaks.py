@@ -39,6 +39,7 @@ def test_tones_between_bins(window: str, within: float) -> None:
         nearest = peak_frequency(s, interpolate=False)
         assert (abs(nearest - CENTER - offset * STEP) <= 0.5001 * STEP).all()
         assert nearest.isin(s.frequency).all()
+        assert (found.attrs["interpolated"], nearest.attrs["interpolated"]) == (True, False)
 
 
 def test_a_gaussian_peak_is_found_exactly() -> None:
