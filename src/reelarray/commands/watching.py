@@ -17,6 +17,7 @@ from ..cli.codes import OK
 from ..driving import Stop
 from ..errors import SettingError
 from ..progress import say
+from ..recipe import naming
 from ..watching.options import Options
 from ..watching.recipes import RecipeProcess
 from ..watching.service import Counts
@@ -54,11 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
 
         say(example(), sys.stdout)
         return OK
+    if arguments.status:
+        status = read_status(_asked(arguments).options.state)
+        say("".join(f"{line}\n" for line in lines(status)), sys.stdout)
+        return OK
     with _told(arguments.debug):
         asked = _asked(arguments)
-        if arguments.status:
-            say("".join(f"{line}\n" for line in lines(read_status(asked.options.state))), sys.stdout)
-            return OK
         with ExitStack() as stack:
             _page(asked, arguments.serve, stack)
             stop = Stop()
@@ -113,8 +115,8 @@ def _of_recipe(arguments: argparse.Namespace, folders: list[str], given: dict[st
     if arguments.tracking_file_path:
         given["tracking"] = os.path.abspath(arguments.tracking_file_path)
     given["ignore"] = tuple(given.get("ignore", ()))
-    page = os.path.dirname(process.state_folder)
-    return _Asked(options_of(folders, process, given), process, recipe.cluster.plain(), os.path.dirname(page))
+    given["page_folder"] = naming.root(process.pattern)
+    return _Asked(options_of(folders, process, given), process, recipe.cluster.plain(), given["page_folder"])
 
 
 def _of_config(arguments: argparse.Namespace, folders: list[str], given: dict[str, Any]) -> _Asked:
@@ -181,18 +183,18 @@ def _summary(counts: Counts, options: Options) -> Iterator[str]:
 @contextmanager
 def _told(debug: bool) -> Iterator[None]:
     """The log of the service goes to the standard error, a line for each recording."""
-    logger = logging.getLogger("reelarray")
-    before = logger.level
+    ours, service = logging.getLogger("reelarray"), logging.getLogger("reelarray.watching")
+    before = service.level
     handler = logging.StreamHandler()
-    handler.setFormatter(_Lines("%(asctime)s %(message)s"))
+    handler.setFormatter(_Lines("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     if not debug:  # which shows all logs
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+        ours.addHandler(handler)
+        service.setLevel(logging.INFO)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
+        ours.removeHandler(handler)
+        service.setLevel(before)
 
 
 class _Lines(logging.Formatter):

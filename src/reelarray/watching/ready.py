@@ -32,6 +32,7 @@ class Waiting:
     stamp: int = 0  # of its place in a queue; older places do not count
     retry_at: float = -math.inf
     growing: bool = False
+    suspect: bool = False  # a worker died when it was processed: it is to be processed alone
 
 
 class Queue:

@@ -103,6 +103,7 @@ class Service:
         self.made = 0
         self._running: dict[str, _Running] = {}
         self._paths: set[str] = set()
+        self._suspect: tuple[Found, Waiting] | None = None
         self._stopping = False
 
     # ---- from the start to the end -----------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ class Service:
     @property
     def finished(self) -> bool:
         """Whether nothing is left of what was there, but files that still grow."""
-        if self._running or not self.finder.listed or self.room.why:
+        if self._running or self._suspect or not self.finder.listed or self.room.why:
             return False
         if len(self.queue) > self.queue.growing:
             return False
@@ -253,11 +254,17 @@ class Service:
 
     def _submit(self) -> None:
         now = self.clock.now()
-        while self._has_place and len(self.queue) and self.room.enough(now):
-            taken = self.queue.take(now, self._paths.__contains__)
+        while self._has_place and (self._suspect or len(self.queue)) and self.room.enough(now):
+            if any(each.waiting.suspect for each in self._running.values()):
+                return
+            taken = self._suspect or self.queue.take(now, self._paths.__contains__)
             if taken is None:
                 return
             found, waiting = taken
+            if waiting.suspect and self._running:  # what ran beside one that kills workers would be blamed for it
+                self._suspect = taken
+                return
+            self._suspect = None
             try:
                 self._send(found, waiting)
             except Unwritable as error:
@@ -345,6 +352,7 @@ class Service:
             self._fail(unit, found, running.waiting, failure, running.age)
 
     def _fail(self, unit: str, found: Found, waiting: Waiting, failure: Failure, age: float = math.nan) -> None:
+        waiting.suspect = failure.kind == "killed"
         before = self.state.find(unit, found.bytes, found.modified_ns)
         attempts = (before.attempts if before is not None and before.state == "failed" else 0) + 1
         error, now = failure.error, self.clock.time()

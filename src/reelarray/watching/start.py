@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -129,7 +130,10 @@ def serve(
 ) -> tuple[Counts, Asked]:
     """`watch`, with everything made ready; also tells how it was asked to stop."""
     for folder in options.folders:
-        os.scandir(folder).close()  # before anything is begun
+        if not os.path.isdir(folder):  # before anything is begun
+            what = "there is no such folder to be watched: make it first, or give another"
+            raise FileNotFoundError(errno.ENOENT, what, folder)
+        os.scandir(folder).close()
     stop, clock = Stop() if stop is None else stop, Clock()
     with signals(stop, options.grace_seconds, clock.bell.ring) as asked:
         state = State(Path(options.state), process.fingerprint, clock.time())

@@ -126,7 +126,8 @@ def _take(state: State, unit: str, found: Found, process: Process, now: float) -
 def _value(given: Any) -> str:
     if isinstance(given, datetime.datetime | datetime.date | datetime.time):
         return given.isoformat()
-    try:
-        return toml.value(given)
-    except TypeError:  # dates in lists and tables
-        return toml.value(str(given))
+    if isinstance(given, Mapping):
+        return "{" + ", ".join(f"{toml.key(name)} = {_value(each)}" for name, each in given.items()) + "}"
+    if isinstance(given, list):
+        return "[" + ", ".join(map(_value, given)) + "]"
+    return toml.value(given)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from watched import Watched
 
+from reelarray.driving import Failure
 from reelarray.errors import FormatError
 from reelarray.sinks.journal import OutputHeld, read_records
 from reelarray.watching.options import Options
@@ -184,6 +185,29 @@ def test_a_broken_file_fails_once_and_ends_nothing(watched, caplog):
     watched.touch(path)
     assert watched.go(20).done == 3
     assert watched.go().failed == 0
+
+
+def test_what_ran_when_a_worker_died_runs_alone_the_next_time(watched):
+    class Killing(type(watched.flow)):
+        """Of the units of a batch that holds the bad one all seem to have killed their worker."""
+
+        beside: list = []  # noqa: RUF012
+
+        def landed(self):
+            if not any("bad" in unit for unit in self.under_way):
+                return super().landed()
+            self.beside.append(len(self.under_way))
+            units, error = list(self.under_way), RuntimeError("a worker died")
+            self.under_way.clear()
+            return [Failure.of(unit, error, kind="killed") for unit in units]
+
+    watched.flow = Killing(4)
+    for name in ("a.rec", "bad.rec", "c.rec", "d.rec", "e.rec"):
+        watched.put(name)
+    watched.start()
+    counts = watched.go(400)
+    assert (counts.done, counts.failed) == (4, 1)
+    assert Killing.beside == [4, 1, 1]
 
 
 def test_a_full_disk_is_no_fault_of_a_recording(watched, caplog):
