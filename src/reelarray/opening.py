@@ -19,7 +19,7 @@ from .catalog.scan import COLUMNS
 from .choosing import OnBad, choose_files, shown
 from .clock import SampleClock
 from .errors import CalibrationError, ClockError, RecordingError
-from .formats import check_keywords, get_format
+from .formats import check_keywords, described_by, get_format
 from .joining import Files, Overlap, join_files
 from .recordings import label, nanoseconds
 from .source import STATED
@@ -130,7 +130,11 @@ def open_recordings(
                 f"{os.fspath(paths)} was given; recordings were expected. If it is a saved catalog: "
                 f"ra.open_recordings(ra.catalog.load({os.fspath(paths)!r}))"
             )
-        catalog = scan(paths, tolerance=tolerance, **finding)
+        paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        described = _described(paths, finding.get("format"), rate=rate, channels=channels, dtype=dtype)
+        rate, channels = (None if k in described else v for k, v in (("rate", rate), ("channels", channels)))
+        dtype = None if "dtype" in described else dtype
+        catalog = scan(paths, tolerance=tolerance, **finding, **described)
     chosen, left_out = choose_files(catalog, rate=rate, channels=channels, on_bad=on_bad)
     if len(left_out):
         told = [f"{os.path.basename(p)}: {r}" for p, r in left_out[["path", "reason"]].itertuples(index=False)]
@@ -231,6 +235,24 @@ def _bound(time: Any, clock: SampleClock) -> int:
             f"{time!r} is not a time since the start ({error}); its start is not known, so that '90s' or "
             "a timedelta was expected"
         ) from None
+
+
+_VALUE_TYPES = ("float32", "float64", "complex64", "complex128")
+
+
+def _described(paths: list[Any], format: str | None, **given: Any) -> dict[str, Any]:
+    """Of these keywords, those by which the caller describes files without a header, as format="raw" takes them.
+
+    For all other formats they choose among files, and say the type of values; so does a dtype= that names one.
+    """
+    options = [described_by(path, format) for path in paths]
+    return {
+        name: value
+        for name, value in given.items()
+        if value is not None
+        and all(name in each for each in options)
+        and (name != "dtype" or (isinstance(value, str) and value not in _VALUE_TYPES))
+    }
 
 
 def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 Layout = tuple[str | int | float | bool | None, ...]
-# Names under which formats put these into `metadata`: Hz, Hz, Hz, dB, dBm, text, text as "+02:00", and lists of
-# what was marked, and of what each run of samples without a gap says of itself.
+# Names under which formats put these into `metadata`: Hz, Hz, Hz, dB, dBm, text, text as "+02:00", lists of what was
+# marked, and of what each run of samples without a gap says of itself; and Hz, of real samples of a receiver.
 STATED = (
     "bandwidth", "span", "rbw", "rf_attenuation", "reference_level", "instrument", "utc_offset", "annotations",
-    "segments",
+    "segments", "intermediate_frequency", "radio_frequency",
 )  # fmt: skip
 
 

@@ -269,8 +269,8 @@ def value_shape(frame: tuple[int, ...], iq: bool) -> tuple[int, ...]:
 def value_dtype(types: Iterable[tuple[str, str]], *, calibrated: bool, iq: bool = False) -> str:
     """dtype of values for files of these (dtype, subtype): float32 where it holds every count exactly (up to 24 bits).
 
-    Else float64. Complex floats likewise; pairs of integers I, Q make complex64 (its 24 bits are those of any receiver;
-    dtype= asks for complex128). Counts keep the widest type of all.
+    Else float64. Complex doubles stay; pairs of integers I, Q, and numbers written as text, make complex64 (its 24 bits
+    are those of any receiver; dtype= asks for complex128). Counts keep the widest type of all.
     """
     types = list(types)
     widest = np.result_type(*(dtype for dtype, _ in types))
@@ -279,7 +279,7 @@ def value_dtype(types: Iterable[tuple[str, str]], *, calibrated: bool, iq: bool 
     if iq:
         return "complex128" if widest == np.float64 else "complex64"
     if widest.kind == "c":
-        return "complex64" if widest.itemsize <= 8 else "complex128"
+        return "complex64" if widest.itemsize <= 8 or {subtype for _, subtype in types} == {"TEXT"} else "complex128"
     digits = [subtype.rpartition("_")[2].strip("SU") for _, subtype in types]
     bits = [int(number) for number in digits if number.isdigit()]
     narrow = widest.itemsize <= 2 or widest == np.float32 or (widest.kind in "iu" and len(bits) == len(types))

@@ -113,7 +113,7 @@ def _check_header(path: str, format: str | None, options: dict[str, Any]) -> Hea
         f"{path}: layout {header.layout!r} is no tuple of plain values",
     )
     _require(
-        len(header.shape) == 1 or len(header.shape) == 1 + len(registered.dims),
+        len(header.shape) - header.iq in (1, 1 + len(registered.dims)),
         f"{path}: shape {header.shape} does not fit the dimensions time, {', '.join(registered.dims)}",
     )
     return header

@@ -24,6 +24,7 @@ from reelarray.testing import check_format
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "formats"))
 import analyser_files as analysers
+import iq_files
 import receiver_files as receivers
 
 COUNTS = (np.random.default_rng(5).normal(size=(9000, 2)) * 4000).astype(np.int16)
@@ -79,6 +80,17 @@ def sigmf(path: str) -> np.ndarray:
     return COUNTS
 
 
+def two(path: str) -> np.ndarray:
+    COUNTS.tofile(path)
+    return COUNTS.reshape(-1, 2, 2)
+
+
+def records(path: str) -> np.ndarray:
+    made = iq_files.Records(pairs=COUNTS, samples=900, gains=[2e-3] * 10, facts={"IQRate": 22050.0})
+    Path(path).write_bytes(made.one_segment_each())
+    return COUNTS
+
+
 def volts(path: str) -> np.ndarray:
     values = COUNTS.astype(np.float32).view(np.complex64)[:, 0]
     values.tofile(path)
@@ -108,6 +120,7 @@ ROWS: list[tuple[str, str, Write, dict[str, Any]]] = [
     ("libsndfile", "x.mp3", sound(COUNTS, False), {}),
     ("npz", "x.npz", npz, {}),
     ("raw", "x.bin", raw, {"format": "raw", "rate": 22050, "dtype": "<i2", "channels": 2}),
+    ("raw", "two.bin", two, {"format": "raw", "rate": 22050, "dtype": "ci16_le", "channels": 2}),
     ("raw", "pairs.bin", raw, {"format": "raw", "rate": 22050, "dtype": "ci16_le"}),
     ("wav", "pairs.wav", sound(COUNTS, True), {"iq": True}),
     ("tiq", "x.tiq", tiq, {}),
@@ -117,6 +130,7 @@ ROWS: list[tuple[str, str, Write, dict[str, Any]]] = [
     ("iqbin", "x.cs16", raw, {"rate": 22050}),
     ("iqbin", "x.bin", volts, {"rate": 22050}),
     ("iqtext", "x.csv", text, {}),
+    ("tdms", "x.tdms", records, {}),
     ("sigmf", "x.sigmf-meta", sigmf, {}),
 ]
 

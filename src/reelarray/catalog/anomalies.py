@@ -49,6 +49,8 @@ _FLAG_TEXTS = {
     "total_samples": "its number of samples turned out to be that of all its parts, not of each",
     "dataset_count": "it has another number of parts than it says",
     "instrument_errors": "the instrument reported errors, such as an overflow of its converter: see `segments`",
+    "no_gain": "it states no gain, so that samples are relative to full scale",
+    "no_center_frequency": "it states no centre frequency; pass center_frequency=",
     "overload": "the instrument marked samples as overloaded: see `overload_frames`",
     "unterminated": "its last line does not end, so that its last number may have been cut",
     "zero_tail": "its samples end in zeros, as when a recorder loses power after allocating the file",

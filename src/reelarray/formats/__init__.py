@@ -200,6 +200,16 @@ def _options(format: Format) -> frozenset[str] | None:
     return frozenset(each.name for each in parameters[1:] if each.kind in named)
 
 
+def described_by(path: str | os.PathLike[str], format: str | None = None) -> frozenset[str]:
+    """The options of a file's format, by its name or by the suffix alone; none where these do not tell.
+
+    >>> "rate" in described_by("x.cu8"), "rate" in described_by("x.wav"), "rate" in described_by("x", "raw")
+    (True, False, True)
+    """
+    names = (format,) if format is not None else _by_suffix().get(_suffix(os.fspath(path)), ())
+    return (_options(get_format(names[0])) or frozenset()) if len(names) == 1 else frozenset()
+
+
 def source(header: Header) -> Source:
     """The source of a file's samples, by its header; opens nothing."""
     return get_format(header.format).source(header.path, header.frames, header.layout, header.bytes, header.modified_ns)

@@ -10,9 +10,8 @@ from fractions import Fraction
 
 from ..errors import FormatError
 from ..source import Format, Header
-from .pairs import check_radio, headerless
+from .pairs import check_radio, headerless, source
 from .ranges import HeaderBytes, is_remote
-from .raw import source
 
 # What rtl_433, inspectrum, UHD, GNU Radio and iqtools call their files; those that mean other things elsewhere (.c8,
 # .c16, .iq, .dat) are left to format="iqbin" with dtype=.

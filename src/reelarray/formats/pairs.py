@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ..source import Header
+from ..source import Header, Layout, Source
 from .pcm import Encoding, PcmSource, encoding
 from .ranges import HeaderBytes
 
@@ -189,3 +189,12 @@ def check_radio(
         )
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise FormatError(f"{path}: scale={scale} was given, volts a count > 0 were expected")
+
+
+def source(path: str, frames: int, layout: Layout, bytes: int, modified_ns: int) -> Source:
+    """Of samples, or pairs of them, that lie end to end: layout is (code, offset, channels[, Q comes first])."""
+    code, offset, channels, *swapped = layout
+    place = int(offset or 0), int(channels or 1)
+    if is_pairs(str(code)):
+        return PairSource(path, frames, str(code), *place, bool(swapped and swapped[0]), bytes, modified_ns)
+    return PcmSource(path, frames, str(code), *place, bytes, modified_ns)

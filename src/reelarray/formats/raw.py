@@ -7,9 +7,8 @@ from contextlib import closing
 from fractions import Fraction
 
 from ..errors import FormatError
-from ..source import Format, Header, Layout, Source
-from . import wav
-from .pairs import PairSource, check_radio, exact_rate, headerless, is_pairs
+from ..source import Format, Header
+from .pairs import check_radio, exact_rate, headerless, is_pairs, source
 from .pcm import encoding
 from .ranges import HeaderBytes
 
@@ -86,13 +85,6 @@ def probe(
         flags=("partial_frame",) if rest else (),
         center_frequency=None if center_frequency is None else float(center_frequency),
     )
-
-
-def source(path: str, frames: int, layout: Layout, bytes: int, modified_ns: int) -> Source:
-    code, offset, channels = layout
-    if is_pairs(str(code)):
-        return PairSource(path, frames, str(code), int(offset or 0), int(channels or 1), False, bytes, modified_ns)
-    return wav.source(path, frames, layout, bytes, modified_ns)
 
 
 FORMAT = Format(name="raw", suffixes=(), recognises=None, probe=probe, source=source, listed=())

@@ -11,10 +11,10 @@ from typing import Any
 
 from ..errors import FormatError
 from ..source import Format, Header
+from .pairs import source
 from .pcm import encoding
 from .ranges import HeaderBytes
 from .stated import LONGEST, any_number, date_time, exact_number, stated_rate, whole_number
-from .wav import source
 from .xmltext import read_elements
 
 _FIRST_TAG = re.compile(rb'<DataFile\s[^>]{0,40}?offset="(\d{1,20})"')

@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..errors import FormatError
-from ..source import Format, Header, Layout, Source
+from ..source import Format, Header
 from . import tags
-from .pairs import PairSource, check_radio, is_pairs, pair_encoding, pair_shape
-from .pcm import Encoding, PcmSource, encoding
+from .pairs import check_radio, pair_encoding, pair_shape, source
+from .pcm import Encoding, encoding
 from .ranges import HeaderBytes
 from .riff import Chunks, is_riff_wave, is_whole, walk
 
@@ -171,14 +171,6 @@ def _as_pairs(header: Header, swapped: bool, center_frequency: float | None) -> 
         iq=stored.iq,
         center_frequency=float(center_frequency),
     )
-
-
-def source(path: str, frames: int, layout: Layout, bytes: int, modified_ns: int) -> Source:
-    code, offset, channels, *swapped = layout
-    place = int(offset or 0), int(channels or 1)
-    if is_pairs(str(code)):
-        return PairSource(path, frames, str(code), *place, bool(swapped and swapped[0]), bytes, modified_ns)
-    return PcmSource(path, frames, str(code), *place, bytes, modified_ns)
 
 
 class SampleLayout(NamedTuple):

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from ..errors import FormatError
 from ..source import Format, Header
+from .pairs import source
 from .pcm import encoding
 from .ranges import HeaderBytes
 from .stated import any_number, date_time, exact_number, stated_rate, whole_number
-from .wav import source
 from .xmltext import read_elements
 
 LARGEST_HEADER = 16 << 20

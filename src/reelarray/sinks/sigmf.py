@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..annotated import TIMES, annotation_times
 from ..clock import SampleClock
 from ..errors import FormatError, RecordingError
 from ..formats.sigmf.document import Datatype
 from ..formats.sigmf.files import ARCHIVE, DATA, META
 from ..recordings import check_recording
 from ..recordings import clock as clock_of
-from ..annotated import TIMES, annotation_times
 from .atomic import check_folder, writing_all
 from .journal import OutputExists
 from .sigmfmeta import as_bytes, captures_of, global_of, write_document
