@@ -178,6 +178,7 @@ def save_spectrogram(
     plot_spectrogram(x, ax=axes(left, right), width=right - left, height=bottom - top, colorbar=bar, **settings)
     with writing(path) as temporary:
         figure.savefig(temporary, format="png", metadata=_metadata(x) | dict(text or {}))
+    figure.clear()  # its parts refer to each other, and would wait to be collected
     return path
 
 
@@ -211,7 +212,7 @@ def _draw(
     from matplotlib.colors import Normalize
 
     low, high = made["lower"].values, made["upper"].values
-    values = made.values.T
+    values = made.values.T.astype(np.float32)  # matplotlib works in the precision that it is given
     shown = np.ma.masked_invalid(np.where(np.isneginf(values), limits[0], values))  # no power is the lowest colour
     time = TimeAxis(made, elapsed)
     left, right = time.limits

@@ -37,7 +37,7 @@ def rows_of(x: xr.DataArray) -> dict[str, Any]:
     center = float(x.coords["center_frequency"]) if "center_frequency" in x.coords else 0.0
     return {
         "arr_0": x["frequency"].values.astype(np.float64)[None, :],
-        "arr_1": frame_starts(clock, length)[:, None],
+        "arr_1": _starts(x, clock, length)[:, None],
         "arr_2": x.data if x.dtype == np.float32 else x.data.astype(np.float32),
         "fs": np.float64(clock.rate),
         "center": np.float64(center),
@@ -45,6 +45,16 @@ def rows_of(x: xr.DataArray) -> dict[str, Any]:
         "start_time": start,
         "params": json.dumps(plain(dict(x.attrs)), sort_keys=True),
     }
+
+
+def _starts(x: xr.DataArray, clock: SampleClock, length: int) -> np.ndarray:
+    """Starts of the frames; groups of fewer rows than others are labelled as whole ones, and are put right here."""
+    starts = frame_starts(clock, length)
+    hop = x.attrs.get("hop")
+    if "count" in x.coords and x["count"].dims == ("time",) and isinstance(hop, int):
+        whole = (clock.span / clock.parts - length) / hop + 1  # rows of a group
+        starts = starts - (whole - x["count"].values) / 2 * hop / float(clock.rate)
+    return starts
 
 
 def frame_starts(clock: SampleClock, length: int) -> np.ndarray:

@@ -28,6 +28,7 @@ from ..sinks.provenance import RESULT_VERSION
 from ..sinks.zarr import write_zarr
 from . import pictures
 from .frames import Frames, Peak, whole
+from .memory import give_back_large_blocks
 from .origin import Origin, printable
 from .settings import Settings, load_settings
 from .table import add_row, decibel_milliwatts
@@ -98,10 +99,12 @@ class Crunch:
         FormatError, TruncatedFile : a file that cannot be read
         OSError : an output that cannot be written
         """
+        give_back_large_blocks()
         with synchronous(), using(self.engine):
-            return self._make(found)
+            return self.make(found)
 
-    def _make(self, found: Found) -> Made:
+    def make(self, found: Found) -> Made:
+        """The same with Dask's scheduler in use, for a process that does other things besides."""
         wanted, targets = self.wanted_of(found.analyser), self._targets(found)
         options = {"cache": False, "on_bad": "use" if found.partial else "raise", **self.opening}
         x = open_recording(found.path, **options)
@@ -286,4 +289,5 @@ def process_recording(
         modified_ns=status.st_mtime_ns,
         partial=partial,
     )
-    return process(found)
+    with using(process.engine):
+        return process.make(found)

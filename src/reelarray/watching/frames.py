@@ -19,7 +19,7 @@ from .wanted import Wanted
 
 log = logging.getLogger(__name__)
 
-BLOCK = 2**21  # samples of one block of frames: 16 MiB of complex64
+BLOCK = 2**20  # samples of one block of frames: 8 MiB of complex64
 HELD = 2**25  # bytes of spectra that are kept in memory; of more, blocks are made again for each output
 FEWEST = 4  # bins of a zoomed picture on either side of its centre
 
@@ -51,12 +51,14 @@ class Frames:
             )
         samples = first_frames(x, wanted.lframes, wanted.nframes)
         rows = _rows(samples, wanted.lframes, wanted.lframes)
-        if rows.size * rows.dtype.itemsize <= HELD:
-            rows = rows.compute()
+        if rows.chunks is not None and rows.size * rows.dtype.itemsize <= HELD:
+            rows = _in_memory(rows)
         return cls(samples, rows, _averaged(rows, wanted), wanted)
 
     def power(self, rows: xr.DataArray) -> xr.DataArray:
-        """Spectra as power: a tone reads its power at its bin; W where samples are volts."""
+        """Spectra as power, made block by block: a tone reads its power at its bin; W where samples are volts."""
+        if "time" in rows.dims and rows.chunks is None:
+            rows = rows.chunk(time=max(1, BLOCK // rows.sizes["frequency"]))
         return in_watts(rows, self.wanted.impedance)
 
     def zoomed(self) -> tuple[xr.DataArray, float, float]:
@@ -149,11 +151,27 @@ def _rows(x: xr.DataArray, length: int, hop: int) -> xr.DataArray:
     return spectrogram(x, nfft=length, hop=hop, window="boxcar", scaling=scaling, block=block)
 
 
+def _in_memory(rows: xr.DataArray) -> xr.DataArray:
+    """The same rows, computed block by block into one array: never twice in memory."""
+    out, row = np.empty(rows.shape, rows.dtype), 0
+    for k in range(rows.data.numblocks[0]):
+        block = rows.data.blocks[k].compute()
+        out[row : row + len(block)] = block
+        row += len(block)
+    return rows.copy(data=out)
+
+
 def _averaged(rows: xr.DataArray, wanted: Wanted) -> xr.DataArray:
     if wanted.n_avg == 1:
         return rows
     block = max(1, BLOCK // (rows.sizes["frequency"] * wanted.n_avg))
-    return average(rows, wanted.n_avg, remainder=wanted.partial, block=block)
+    made = average(rows, wanted.n_avg, remainder=wanted.partial, block=block)
+    if not made.sizes["time"]:
+        raise RecordingError(
+            f"too short: {rows.sizes['time']} frames are there for averages of {wanted.n_avg}, and partial = 'drop' "
+            "leaves none: set partial = 'keep', or a smaller n_avg"
+        )
+    return made
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .origin import Origin, printable
 from .wanted import Wanted
 
 LOCK = ".reelarray.lock"
+_DRAWING = threading.BoundedSemaphore(2)  # matplotlib takes some 90 MB while it draws, and mostly one core for all
 
 
 def draw(frames: Frames, path: Path, origin: Origin) -> None:
@@ -41,22 +43,23 @@ def _draw(frames: Frames, power: xr.DataArray, path: Path, origin: Origin, title
     wanted = frames.wanted
     low, high = wanted.levels or (None, None)
     watts = power.attrs.get("units") == "W" and wanted.scale == "dB"
-    save_spectrogram(
-        power,
-        path,
-        end=_end(frames),
-        scale=wanted.scale,
-        reference="1 mW" if watts else None,
-        vmin=low,
-        vmax=high,
-        percentiles=wanted.limits,
-        cmap=wanted.color_map,
-        reduce=wanted.reduce,
-        elapsed=True,
-        title=title,
-        text=origin.text,
-        **more,
-    )
+    with _DRAWING:
+        save_spectrogram(
+            power,
+            path,
+            end=_end(frames),
+            scale=wanted.scale,
+            reference="1 mW" if watts else None,
+            vmin=low,
+            vmax=high,
+            percentiles=wanted.limits,
+            cmap=wanted.color_map,
+            reduce=wanted.reduce,
+            elapsed=True,
+            title=title,
+            text=origin.text,
+            **more,
+        )
 
 
 def _end(frames: Frames) -> Any:
