@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from .errors import CalibrationError, RecordingError
 
@@ -150,6 +151,16 @@ def reference_of(units: str) -> tuple[float, str]:
         )
     scale = Scale.of(units, quantity="power")
     return scale.one(scale.reference), scale.units(scale.reference)
+
+
+def zero_level(attrs: Mapping[str, Any]) -> float:
+    """The power that 0 dB stands for, by the attributes of levels: a square, but of watts.
+
+    >>> zero_level({"reference": 1e-3, "reference_units": "W"}), zero_level({"reference": 20e-6}) == 20e-6**2
+    (0.001, True)
+    """
+    reference = float(attrs.get("reference", 1.0))
+    return reference if _WATTS.fullmatch(str(attrs.get("reference_units", ""))) else reference**2
 
 
 def is_decibel(units: str) -> bool:

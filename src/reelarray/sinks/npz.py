@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import os
 import zipfile
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import xarray as xr
 
 from .. import __version__, graph
 from ..clock import SampleClock
-from ..decibels import is_decibel
+from ..decibels import is_decibel, zero_level
 from ..errors import RecordingError
 from ..exact import NANOSECONDS
 from ..recordings import clock as clock_of
@@ -187,12 +188,12 @@ def _matrix(x: xr.DataArray) -> tuple[np.ndarray, np.ndarray, float, np.ndarray,
     clock = clock_of(x)
     x = x.transpose("time", "frequency")
     if is_decibel(str(x.attrs.get("units", ""))):
-        reference = float(x.attrs.get("reference", 1.0))
-        power, levels = 10 ** (x.values / 10) * np.asarray(reference**2, x.dtype), x.values
+        zero = zero_level(x.attrs)
+        power, levels = 10 ** (x.values / 10) * np.asarray(zero, x.dtype), x.values
     else:
         in_db = to_decibel(x, quantity="power")
-        power, levels, reference = x.values, in_db.values, float(in_db.attrs["reference"])
-    return power.T, levels.T, reference, x["frequency"].values.astype(np.float64), clock
+        power, levels, zero = x.values, in_db.values, zero_level(in_db.attrs)
+    return power.T, levels.T, math.sqrt(zero), x["frequency"].values.astype(np.float64), clock
 
 
 def _since_first_sample(clock: SampleClock) -> np.ndarray:

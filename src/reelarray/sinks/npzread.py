@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from ..clock import SampleClock
-from ..decibels import is_decibel
+from ..decibels import is_decibel, zero_level
 from ..errors import FormatError
 from ..exact import NANOSECONDS, exact_rate
 from ..recordings import label, nanoseconds
@@ -100,7 +100,7 @@ def _as_it_was(path: Any, found: dict[str, np.ndarray], about: dict[str, Any]) -
     data = found[names[about["layout"]]]
     if about["layout"] in ("osmose", "osekit"):
         if is_decibel(str(attrs.get("units", ""))):
-            data = found["log_spectro"] if "log_spectro" in found else _levels(data, float(attrs.get("reference", 1)))
+            data = found["log_spectro"] if "log_spectro" in found else _levels(data, zero_level(attrs))
         data = xr.Variable(("frequency", "time"), data).transpose(*dims).values
     places = "{}" if about["layout"] == "reelarray" else "coord_{}"
     coords = {}
@@ -119,9 +119,9 @@ def _as_it_was(path: Any, found: dict[str, np.ndarray], about: dict[str, Any]) -
     return out
 
 
-def _levels(power: np.ndarray, reference: float) -> np.ndarray:
+def _levels(power: np.ndarray, zero: float) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        return 10 * np.log10(power / np.asarray(reference**2, power.dtype))
+        return 10 * np.log10(power / np.asarray(zero, power.dtype))
 
 
 # ---- others ----------------------------------------------------------------------------------------------------------

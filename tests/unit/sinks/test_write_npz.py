@@ -277,3 +277,15 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
         write_npz(lazy, tmp_path / "missing" / "a.npz")
     assert caught.value.filename == str(tmp_path / "missing")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("layout", ["osmose", "osekit"])
+def test_levels_of_watts_come_back(tmp_path, layout):
+    """A watt is a power already: its reference is not squared."""
+    samples = np.exp(0.3j * np.arange(512)).astype(np.complex64)
+    x = ra.recording(samples, rate=1000, start="2022-03-01", units="V")
+    s = ra.to_watts(ra.spectrogram(x, nfft=64, scaling="spectrum"))
+    levels = ra.to_decibel(s, reference="1 mW")
+    found = np.load(ra.write_npz(levels, tmp_path / "levels.npz", layout=layout))
+    np.testing.assert_allclose(found["Sxx" if layout == "osmose" else "sx"].T, s.values, rtol=1e-4)
+    np.testing.assert_allclose(ra.read_npz(tmp_path / "levels.npz").values, levels.values, atol=1e-3)
