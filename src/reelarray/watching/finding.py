@@ -61,16 +61,30 @@ class Names:
     def __init__(self, options: Options) -> None:
         suffixes = listed() if options.suffixes == "all" else options.suffixes
         self.suffixes = all_suffixes(suffixes)
+        self._odd: set[str] = set()
         patterns = (*IGNORED, *options.ignore)
         self._ignored = re.compile("|".join(fnmatch.translate(each) for each in patterns), re.IGNORECASE)
 
     def accept(self, name: str) -> bool:
         """Whether a file of this name is looked at."""
-        return name.lower().endswith(self.suffixes) and self._ignored.match(name) is None
+        return name.lower().endswith(self.suffixes) and self._ignored.match(name) is None and self._is_text(name)
 
     def enter(self, name: str) -> bool:
         """Whether a folder of this name is."""
-        return not name.lower().endswith(_STORES) and self._ignored.match(name) is None
+        return not name.lower().endswith(_STORES) and self._ignored.match(name) is None and self._is_text(name)
+
+    def _is_text(self, name: str) -> bool:
+        """Whether a name can be noted; others are told of once."""
+        if name.isascii():
+            return True
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            if name not in self._odd:
+                self._odd.add(name)
+                log.warning("%s is left out: its name is no UTF-8 text; rename it", ascii(name))
+            return False
+        return True
 
 
 def listing(folder: str, names: Names, recursive: bool, below: str = "") -> Iterator[Seen]:

@@ -89,7 +89,9 @@ class Queue:
         return found
 
     def next_due(self) -> float:
-        """When a file is to be looked at again, in monotonic seconds."""
+        """When `take` may have something, in monotonic seconds."""
+        if any(self._turns.values()):
+            return -math.inf
         return self._later[0][0] if self._later else math.inf
 
     def add(self, seen: Seen, unit: str, analyser: str, now: float, *, retry_at: float = -math.inf) -> None:

@@ -201,13 +201,18 @@ class Service:
         if self._stopping:
             return 0.5
         now = self.clock.now()
-        next_due = min(self.finder.next_due(), self.queue.next_due() if self._has_place else math.inf)
+        next_due = min(self.finder.next_due(), self.queue.next_due() if self._may_send else math.inf)
         idle = _ONCE_AGAIN if self.once and not self._running else _IDLE
         return max(0.0, min(next_due - now, idle, 1.0 if self.room.why else idle))
 
     @property
-    def _has_place(self) -> bool:
-        return len(self._running) < self.flow.places
+    def _may_send(self) -> bool:
+        if self.room.why or len(self._running) >= self.flow.places:
+            return False
+        # What ran beside a recording that kills workers would be blamed for it.
+        return not any(each.waiting.suspect for each in self._running.values()) and not (
+            self._suspect and self._running
+        )
 
     # ---- files -------------------------------------------------------------------------------------------------------
 
@@ -232,7 +237,8 @@ class Service:
         folder, known = os.path.dirname(seen.path), len(self.analysers.names)
         name = self.analysers.name(folder)
         if len(self.analysers.names) > known:
-            self.state.name({folder: name})
+            with suppress(Unwritable):  # it is noted with the next one, or at the next start
+                self.state.name(self.analysers.names)
         return name
 
     def _age(self, seen: Seen) -> float:
@@ -254,14 +260,12 @@ class Service:
 
     def _submit(self) -> None:
         now = self.clock.now()
-        while self._has_place and (self._suspect or len(self.queue)) and self.room.enough(now):
-            if any(each.waiting.suspect for each in self._running.values()):
-                return
+        while (self._suspect or len(self.queue)) and self.room.enough(now) and self._may_send:
             taken = self._suspect or self.queue.take(now, self._paths.__contains__)
             if taken is None:
                 return
             found, waiting = taken
-            if waiting.suspect and self._running:  # what ran beside one that kills workers would be blamed for it
+            if waiting.suspect and self._running:
                 self._suspect = taken
                 return
             self._suspect = None

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ..driving import Failure
+from ..errors import Unwritable
 from ..sinks.files import refusals
-from ..sinks.journal import Journal, Record, Wait
+from ..sinks.journal import Journal, OutputHeld, Record, Wait
 from .outputs import Output, content, sound, there
 from .unit import Found, Made
 
@@ -119,8 +120,8 @@ class State:
         """Note the names of analysers that are new."""
         new = {folder: name for folder, name in names.items() if self.analysers.get(folder) != name}
         if new:
-            self.analysers |= new
             self._note([{"analyser": name, "folder": folder} for folder, name in new.items()])
+            self.analysers |= new
 
     def planned(self, unit: str, found: Found, targets: Sequence[str]) -> None:
         """A recording is about to be processed: from now on its outputs are being replaced."""
@@ -168,8 +169,7 @@ class State:
             "next_try": next_try,
             "t": round(now, 3),
         }
-        self._note([record])
-        self._journal.sync()
+        self._note([record], sync=True)
         self._put(unit, self._entry(record))
 
     def forget(self, unit: str) -> None:
@@ -182,8 +182,9 @@ class State:
         """Make lines durable, now and then."""
         self._journal.lease.check()
         if self._dirty and now - self._synced > _SYNC_EVERY:
-            self._journal.sync()
             self._synced, self._dirty = now, False
+            with suppress(OSError):  # a disk that cannot says so to the next line
+                self._journal.sync()
 
     @property
     def imported(self) -> bool:
@@ -340,9 +341,15 @@ class State:
             if self._owner.get(each.path) == unit:
                 del self._owner[each.path]
 
-    def _note(self, records: Sequence[Record]) -> None:
-        with refusals(self.folder):
+    def _note(self, records: Sequence[Record], *, sync: bool = False) -> None:
+        try:
             self._journal.note(records)
+            if sync:
+                self._journal.sync()
+        except OutputHeld:  # by a service that took this one for dead
+            raise
+        except OSError as error:
+            raise Unwritable(f"{self.folder} cannot be written: {error}") from error
         self._dirty = True
 
     def _shorter(self, path: str) -> str:

@@ -13,7 +13,7 @@ from watched import Watched
 
 from reelarray.driving import Failure
 from reelarray.errors import FormatError
-from reelarray.sinks.journal import OutputHeld, read_records
+from reelarray.sinks.journal import Journal, OutputHeld, read_records
 from reelarray.watching.options import Options
 from reelarray.watching.state import State
 
@@ -379,6 +379,44 @@ def test_the_status_tells_of_each_analyser(watched):
     watched.stop()
     assert last_status(watched)["service"]["state"] == "stopped"
     watched.service = None
+
+
+def test_a_name_that_is_no_text_is_left_out_and_said_so_once(watched, caplog):
+    try:
+        os.close(os.open(os.fsencode(watched.folder) + b"/\xff\xfe.rec", os.O_CREAT | os.O_WRONLY))
+    except OSError:
+        pytest.skip("this file system takes text only")
+    watched.put("\u00e9\u4e2d.rec")
+    watched.start()
+    assert watched.go(100).done == 1
+    assert caplog.text.count("no UTF-8 text") == 1
+    watched.again()
+    assert watched.go(20).done == 1
+    assert watched.process.names == ["\u00e9\u4e2d.rec"]
+
+
+def test_a_journal_that_cannot_be_written_is_a_pause_not_an_end(watched, monkeypatch, caplog):
+    watched.put("a.rec")
+    note, broken = Journal.note, [True]
+
+    def refuse(self, records):
+        if broken[0]:
+            raise OSError(errno.EIO, "Input/output error")
+        note(self, records)
+
+    watched.start()
+    monkeypatch.setattr(Journal, "note", refuse)
+    counts = watched.go(200)
+    assert (counts.pending, counts.failed, watched.process.calls) == (1, 0, [])
+    broken[0] = False
+    assert watched.go(60).done == 1
+    watched.put("b.rec")
+    watched.flow.hold = True
+    watched.go(20)
+    broken[0], watched.flow.hold = True, False
+    assert watched.go(100).done == 1
+    broken[0] = False
+    assert watched.go(60).done == 2
 
 
 def test_the_newest_recording_of_an_analyser_stays_the_latest(watched):
