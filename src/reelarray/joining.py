@@ -110,7 +110,7 @@ def join_files(files: Files, overlap: str) -> Pieces:
 
 def _overlap_text(files: Files, apart: np.ndarray, over: np.ndarray) -> str:
     k, others = int(over[0]), len(over) - 1
-    more = f" (and {others} more files overlap the one before)" if others else ""
+    more = f" (and {others} more overlap the one before)" if others else ""
     same = files.start[k] == files.start[k + 1]
     how = "starts at the same time as" if same else f"starts {-apart[k] / NANOSECONDS:.3f} s before the end of"
     little = -apart[k] <= files.duration(files.frames[k]) // 2

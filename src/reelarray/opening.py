@@ -76,14 +76,16 @@ def open_recordings(
         touched before samples are read
     begin, end : UTC times; only samples in [begin, end) are in the result
     channel : one channel (its axis goes) or a list of them, by the files' own numbers from 0
-    rate, channels : which files to take where their rates (Hz) or numbers of channels differ
+    rate, channels : which files to take where their rates (Hz) or numbers of channels differ; of files without a
+        header, what they are
     tolerance : seconds that the start of a file may differ from the end of the one before to be joined; None is that
         of the scan, else 1 s (at most half of the shorter file) where all starts are whole seconds, else one sample
     overlap : what to do where a file starts before the one before it ends: "error", or keep the samples of the "first"
         or of the "last" of the two
     on_bad : what to do with files that are unreadable, empty, truncated or without a time: "raise", "skip", or "use"
         what can be used of them (of a truncated file the samples that are there)
-    calibrated : False gives the counts as stored, in their own integer type
+    calibrated : False gives the counts as stored, in their own integer type; the attribute `scale` is what a count is
+        worth, in `scale_units`, where the files say so
     sensitivity, gain_db, peak_voltage, end_to_end : calibration to pascal, as in `ra.calibrate`
     position : (lat, lon), ((lat1, lat2), (lon1, lon2)) or a csv with lat and lon: goes into the attributes
     dtype : of the samples: float32 (float64 for more than 24 bits) unless given; complex64 for pairs I, Q, whose
@@ -152,6 +154,8 @@ def open_recordings(
         absolute=files.absolute,
     )
     attrs = _attrs(chosen, len(left_out))
+    if not calibrated:
+        attrs |= _of_counts(chosen)
     if sensitivity is not None or end_to_end is not None or gain_db != 0.0 or peak_voltage != 1.0:
         from .calibration import Calibration
 
@@ -281,6 +285,13 @@ def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:
         dtype=str(np.dtype(dtype)),
         calibrated=calibrated,
     )
+
+
+def _of_counts(rows: pd.DataFrame) -> dict[str, Any]:
+    """Units of counts; what a count is worth, where the files say so in units and agree."""
+    units, scales = str(rows["units"].iloc[0]), rows["scale"].unique().tolist()
+    known = {} if units == "1" or len(scales) > 1 else {"scale": float(scales[0]), "scale_units": units}
+    return {"units": "1", **known}
 
 
 def _attrs(rows: pd.DataFrame, left_out: int) -> dict[str, Any]:

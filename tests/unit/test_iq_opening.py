@@ -212,3 +212,20 @@ def test_what_the_instrument_reported_is_told(tmp_path, caplog):
     x = ra.open_recording(tmp_path / "a.tiq", cache=False)
     assert "a.tiq: instrument_errors: the instrument reported errors" in caplog.text
     assert "ADC overflow" in str(x.attrs["segments"])
+
+
+def test_counts_are_no_volts_and_say_what_they_are_worth(jumping, tmp_path):
+    path, counts = jumping
+    x = ra.open_recording(path, cache=False, calibrated=False)
+    assert (x.attrs["units"], x.attrs["scale"], x.attrs["scale_units"]) == ("1", SCALING, "V")
+    again = ra.open_recording(ra.write_sigmf(x, tmp_path / "again.sigmf-meta"), cache=False)
+    assert again.attrs["units"] == "V"
+    np.testing.assert_array_equal(again.values, volts(counts))
+
+
+def test_a_description_beside_its_file_is_no_second_recording(jumping):
+    path, counts = jumping
+    meta = ra.write_sigmf_sidecar(path)
+    both = ra.open_recordings(path.parent, cache=False)
+    np.testing.assert_array_equal(both.values, volts(counts))
+    np.testing.assert_allclose(ra.open_recording(meta, cache=False).values, volts(counts), rtol=1e-6)

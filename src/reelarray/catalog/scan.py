@@ -126,6 +126,7 @@ def scan(
         headers, cached = read_headers(
             listing.files, format=format, options=options, cache=cache, whole=listing.whole, threads=threads
         )
+        headers, described = _without_descriptions(headers)
         csv = _csv_of(listing, timestamps_csv, explicit or start is not None)
         missing: list[str] = []
         if start is not None:
@@ -137,7 +138,7 @@ def scan(
     table.attrs |= {
         "files": len(table),
         "excluded": listing.excluded,
-        "passed_over": listing.passed_over,
+        "passed_over": listing.passed_over + described,
         "headers_cached": cached,
         "headers_read": len(table) - cached,
         "read_by": starts.read_by,
@@ -149,6 +150,21 @@ def scan(
         "quick": quick,
     }
     return table
+
+
+def _without_descriptions(headers: Headers) -> tuple[Headers, int]:
+    """Without metadata files that describe another file of the list, which is one recording with them; how many."""
+    paths = set(headers.path)
+    twice = {
+        row
+        for row, metadata in headers.metadata.items()
+        if (said := metadata.get("global")) and isinstance(said, Mapping) and isinstance(said.get("core:dataset"), str)
+        if os.path.join(os.path.dirname(headers.path[row]), said["core:dataset"]) in paths
+    }
+    if not twice:
+        return headers, 0
+    log.info("%d files describe others of the list, which are opened themselves", len(twice))
+    return headers.take(np.array([row for row in range(len(headers)) if row not in twice])), len(twice)
 
 
 def _csv_of(listing: Listing, given: str | os.PathLike[str] | bool | None, explicit: bool) -> str | None:

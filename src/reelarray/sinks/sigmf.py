@@ -221,6 +221,8 @@ def _global(
     scale = full_scale / 2 ** (8 * stored.width - 1) if known and full_scale is not None else None
     if stored.integer and not known:
         units = "1"  # counts of unknown scale, or relative to full scale
+        if x.dtype.kind in "iu" and "scale" in x.attrs:
+            scale, units = float(x.attrs["scale"]), str(x.attrs.get("scale_units", "1"))
     read = x.attrs.get("metadata")
     before = read.get("global") if isinstance(read, Mapping) else None
     kept = {k: v for k, v in before.items() if not _is_own(k)} if isinstance(before, Mapping) else {}
