@@ -82,6 +82,7 @@ def _datacrunch(group: argparse._ArgumentGroup) -> None:
         ("nframes", str, 'frames from the first sample, or "all"'),
         ("n_avg", int, "frames that are averaged"),
         ("zoom_center", float, "centre of the zoom, Hz: from the centre of the band, or absolute"),
+        ("table", str, "CSV file to which each recording adds a line: peak, width, times"),
     ):
         spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
         metavar = {int: "N", float: "HZ"}.get(kind, "N" if name == "nframes" else "PATH")

@@ -32,7 +32,7 @@ _OPTIONS = (
 )
 _CRUNCH = (
     *("folder_path", "tracking_file_path", "output_path", "www_path", "num_threads", "lframes", "nframes", "n_avg"),
-    "zoom_center",
+    *("zoom_center", "table"),
 )
 _NOT_WITH_RECIPE = tuple(name for name in _CRUNCH if name not in ("folder_path", "num_threads", "tracking_file_path"))
 

@@ -88,11 +88,11 @@ function showAnalyser(name, said) {
   if (!cards.has(name)) cards.set(name, newCard(name));
   const card = cards.get(name);
   const counts = said.counts || {};
-  const [state, text] = counts.running
-    ? ["working", `${counts.running} in process`]
-    : counts.failed ? ["failed", `${counts.failed} failed`] : ["idle", counts.done ? "up to date" : "nothing yet"];
+  const words = { running: "in process", pending: "waiting", failed: "failed" };
+  const parts = Object.keys(words).filter((key) => counts[key]).map((key) => `${counts[key]} ${words[key]}`);
+  const state = counts.running || counts.pending ? "working" : counts.failed ? "failed" : "idle";
   card.state.className = `state ${state}`;
-  setText(card.state, text + (counts.pending ? `, ${counts.pending} waiting` : ""));
+  setText(card.state, parts.join(", ") || (counts.done ? "up to date" : "nothing yet"));
   card.latest = said.latest;
   card.oldest = said.oldest_waiting;
   const error = said.last_error;
