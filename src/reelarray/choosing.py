@@ -46,8 +46,9 @@ def choose_files(
     among = catalog[readable & reason.isna() & together]
     apart = "Open them apart: leave files out with pattern= or exclude=, or rows of the catalog"
     _check_alike(among["path"], among["units"].astype(str), "units", "", apart)
-    centers = among["center_frequency"].map(lambda center: "none" if np.isnan(center) else f"{center:.17g} Hz")
-    _check_alike(among["path"], centers, "centre frequencies", "", apart)
+    if among["center_frequency"].nunique(dropna=False) > 1:
+        centers = among["center_frequency"].map(lambda center: "none" if np.isnan(center) else f"{center:.17g} Hz")
+        _check_alike(among["path"], centers, "centre frequencies", "", apart)
     _check_alike(among["path"], among["iq"].map({True: "pairs I, Q", False: "samples"}), "kinds of samples", "", apart)
     if len({tuple(shape[1:]) for shape in among["shape"]}) > 1:
         frames = among["shape"].map(lambda shape: str(tuple(int(n) for n in shape[1:])))

@@ -11,6 +11,7 @@ from .table import MEBI, MONTH, SourceTable
 from .windows import Run, WindowPlan
 from .work import Work
 
+SMALL_BLOCK = 2**18  # samples
 CELL_BLOCK = 64 * MEBI  # samples behind one block of cells: a fraction of a second of work
 LONG_BLOCK = 1024 * MEBI  # the same where there are very many: seconds of work, and files that are worth opening
 MANY_BLOCKS = 512
@@ -91,6 +92,7 @@ def block_rows(work: Work, plan: WindowPlan, ranges: Any, trailing: tuple[int, .
         cells = len(ranges[0])
         each = plan.size * work.windows.hop * values // max(1, cells)
         rows = max(CELL_BLOCK // max(1, each), min(LONG_BLOCK // max(1, each), cells // MANY_BLOCKS))
-        rows = min(rows, -(-cells // 32))  # some blocks for every worker, even of a short recording
+        # Some blocks for every worker, even of a short recording, but none that is less work than to send it.
+        rows = min(rows, max(-(-cells // 32), SMALL_BLOCK // max(1, each)))
     rows = min(max(1, rows), max(1, LARGEST_BLOCK // max(1, work.row_bytes(trailing))))
     return 1 << (int(rows).bit_length() - 1)

@@ -135,6 +135,15 @@ def check_recording(x: Any, *, real: bool | None = None) -> xr.DataArray:
     return x
 
 
+def one_number(value: Any) -> Any:
+    """The number that an array without axes holds, such as a coordinate; anything else as it is.
+
+    >>> one_number(xr.DataArray(2.5)), one_number("2.5")
+    (2.5, '2.5')
+    """
+    return value.item() if isinstance(value, xr.DataArray | np.ndarray) and value.ndim == 0 else value
+
+
 def rate(x: xr.DataArray) -> Fraction:
     """Rows a second, nominally, as an exact ratio. Never a difference of labels.
 

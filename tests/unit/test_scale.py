@@ -188,6 +188,9 @@ def synthetic(files: int, *, rate: int = RATE, frames: int = FRAMES, every_ms: i
             "units": "1",
             "layout": [("<i2", 44, 1)] * files,
             "metadata": [{}] * files,
+            "iq": False,
+            "center_frequency": np.nan,
+            "breaks": [()] * files,
         }
     )
 

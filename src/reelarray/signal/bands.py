@@ -12,7 +12,7 @@ import xarray as xr
 
 from ..decibels import is_decibel
 from ..errors import RecordingError
-from ..recordings import describe
+from ..recordings import describe, one_number
 
 ON_EDGE = 1e-6  # of a bin: frequencies are sums of floats
 BATCH = 2**17  # values: a MiB of float64
@@ -197,6 +197,7 @@ def check_spectra(x: Any, *, levels: bool = False) -> xr.DataArray:
 
 def edges(low: float | None, high: float | None, center: float | None, span: float | None) -> tuple[float, float]:
     """(low, high) in Hz of a band, told by its edges or by its centre and span."""
+    low, high, center, span = map(one_number, (low, high, center, span))
     given = {"low": low, "high": high, "center": center, "span": span}
     known = {name: value for name, value in given.items() if value is not None}
     told = ", ".join(f"{name}={value!r}" for name, value in known.items()) or "nothing"

@@ -79,7 +79,8 @@ def instantaneous_power(x: xr.DataArray, *, block: int | None = None) -> xr.Data
     )
     amplitude = "peak" if x.dtype.kind == "c" else "rms"
     units = squared(str(x.attrs.get("units", "1")))
-    return describe(out.rename(x.name), units=units, long_name="power", standard_name=None, amplitude=amplitude)
+    out = out.rename("instantaneous_power")
+    return describe(out, units=units, long_name="power", standard_name=None, amplitude=amplitude)
 
 
 def instantaneous_frequency(x: xr.DataArray, *, block: int | None = None) -> xr.DataArray:
@@ -121,7 +122,8 @@ def instantaneous_frequency(x: xr.DataArray, *, block: int | None = None) -> xr.
         block=block,
         name="instantaneous_frequency",
     )
-    return describe(out.rename(x.name), units="Hz", long_name="instantaneous frequency", standard_name=None)
+    out = out.rename("instantaneous_frequency")
+    return describe(out, units="Hz", long_name="instantaneous frequency", standard_name=None)
 
 
 def analytic(

@@ -83,7 +83,11 @@ def resample(
         advice = f"pass a rate close by, such as {_near(ratio) * own}"
     out = converted(x, conversion, block=block, name="resample", advice=advice)
     step = f"{_text(own)} to {_text(wanted)} Hz, {passband * 100:g}% passed, {attenuation:g} dB"
-    return describe(out.rename(x.name), resample=after(x, "resample", step))
+    # What a receiver passed, on either side of the centre, is no more than what the filter leaves of it.
+    usable = float(passband * min(wanted, own))
+    bands = {name: min(x.attrs[name], usable) for name in ("bandwidth", "span") if name in x.attrs}
+    narrowed = bands if x.dtype.kind == "c" and wanted < own else {}
+    return describe(out.rename(x.name), resample=after(x, "resample", step), **narrowed)
 
 
 def _near(ratio: Fraction) -> Fraction:

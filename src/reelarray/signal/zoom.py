@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import RecordingError
-from ..recordings import check_recording, clock, describe
+from ..recordings import check_recording, clock, describe, one_number
 from .rates import MARGIN, Conversion, check_attenuation, converted
 from .reduce import after
 
@@ -218,6 +218,7 @@ def _stated(x: xr.DataArray, name: str, given: float | None, otherwise: float | 
 
 
 def _hertz(value: Any, name: str) -> Fraction:
+    value = one_number(value)
     number = isinstance(value, int | float | Fraction | np.integer | np.floating) and not isinstance(value, bool)
     if not number or not math.isfinite(value):
         raise RecordingError(f"{name}={value!r} was given; a number of hertz was expected")
