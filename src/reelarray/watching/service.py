@@ -148,13 +148,12 @@ class Service:
         with suppress(Exception):
             self.finder.stop()
         dropped = self.flow.drop()
+        targets: list[str] = []
         for unit in dropped:
-            if unit in self._running:
-                log.warning("%s: stopped, it is processed again next time", unit)
-        targets = [
-            t for unit in dropped if unit in self._running for t in self._targets(self._running[str(unit)].found)
-        ]
-        self._running.clear()
+            running = self._running.pop(str(unit))
+            log.warning("%s was not finished: it is processed again next time", unit)
+            targets += self._targets(running.found)
+            self._put_back(running.waiting)
         try:
             self.state.sweep(targets)
             if self.tracking is not None:

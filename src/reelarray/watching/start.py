@@ -13,6 +13,7 @@ from typing import Any
 from ..driving import Stop
 from ..errors import SettingError
 from ..recipe.run import Given
+from ..sinks.journal import StoppedWaiting, Wait
 from .clock import Clock
 from .crew import crew
 from .finding import Names
@@ -136,7 +137,11 @@ def serve(
         os.scandir(folder).close()
     stop, clock = Stop() if stop is None else stop, Clock()
     with signals(stop, options.grace_seconds, clock.bell.ring) as asked:
-        state = State(Path(options.state), process.fingerprint, clock.time())
+        wait = Wait(asked=lambda: stop.asked is not None)
+        try:
+            state = State(Path(options.state), process.fingerprint, clock.time(), wait=wait)
+        except StoppedWaiting:  # for the lease of another machine to get stale
+            return Counts(stopped=str(stop.asked)), asked
         try:
             log.info("watching %s; journal in %s", ", ".join(options.folders), options.state)
             with crew(

@@ -17,7 +17,7 @@ from typing import Any
 from ..driving import Failure
 from ..errors import Unwritable
 from ..sinks.files import refusals
-from ..sinks.journal import Journal, OutputHeld, Record, Wait
+from ..sinks.journal import AT_ONCE, Journal, OutputHeld, Record, Wait
 from .outputs import Output, content, sound, there
 from .unit import Found, Made
 
@@ -55,13 +55,18 @@ class State:
     folder : of the journal
     fingerprint : of the process
     now : Unix seconds
+    wait : for another service that holds it
+
+    Raises
+    ------
+    OutputHeld : another service holds it
     """
 
-    def __init__(self, folder: Path, fingerprint: str, now: float) -> None:
+    def __init__(self, folder: Path, fingerprint: str, now: float, *, wait: Wait = AT_ONCE) -> None:
         self.folder, self.fingerprint = Path(os.path.abspath(folder)), fingerprint
         with refusals(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        self._journal = Journal.hold(folder, folder, wait=Wait())
+        self._journal = Journal.hold(folder, folder, wait=wait)
         self._entries: dict[str, Entry] = {}
         self._by_file: dict[tuple[int, int], str] = {}
         self._owner: dict[str, str] = {}

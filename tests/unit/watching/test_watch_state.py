@@ -14,8 +14,11 @@ from watched import Watched
 from reelarray.driving import Failure
 from reelarray.errors import FormatError
 from reelarray.sinks.journal import Journal, OutputHeld, read_records
+from reelarray.watching.metrics import Metrics
 from reelarray.watching.options import Options
 from reelarray.watching.state import State
+from reelarray.watching.unit import Found
+from reelarray.watching.work import check_sight
 
 
 @pytest.fixture
@@ -322,9 +325,59 @@ def test_what_is_dropped_at_a_stop_is_pending(watched):
     watched.flow.hold = True
     watched.go(20)
     assert watched.service.counts().running == 1
+    watched.stop()
+    assert last_status(watched)["counts"] == {"pending": 1, "running": 0, "done": 0, "failed": 0}
     watched.flow.hold = False
-    watched.again()
+    watched.start()
     assert watched.go(20).done == 1
+
+
+def test_an_analyser_keeps_its_name_when_another_folder_of_that_name_comes(watched):
+    watched.options["recursive"] = True
+    watched.process.by_analyser = True
+    watched.put("left/raw/1.rec")
+    watched.start()
+    watched.go(20)
+    watched.put("right/raw/1.rec", b"4 zz")
+    watched.go(20)
+    watched.again()
+    assert watched.go(20).done == 2
+    assert [found.analyser for found in watched.process.calls] == ["raw", "right-raw"]
+
+
+def test_two_folders_of_one_name_that_are_there_at_first_are_told_apart(watched):
+    watched.options |= {"recursive": True, "analysers": {str(watched.folder / "c"): "RSA 5100"}}
+    watched.process.by_analyser = True
+    for name in ("left/raw/1.rec", "right/raw/1.rec", "c/1.rec", "0.rec"):
+        watched.put(name)
+    watched.start()
+    watched.go(20)
+    assert {found.relative: found.analyser for found in watched.process.calls} == {
+        "left/raw/1.rec": "left-raw",
+        "right/raw/1.rec": "right-raw",
+        "c/1.rec": "RSA 5100",
+        "0.rec": "in",
+    }
+
+
+def test_lines_of_numbers_go_on_in_a_new_file(tmp_path):
+    metrics = Metrics(tmp_path / "metrics.jsonl", most_bytes=2000)
+    found = Found("/data/a.rec", "/data", "a.rec", "data", 4, 0)
+    for k in range(15):
+        metrics.note(float(k), found, 1.5, 0.5, 100, "done")
+    metrics.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.1.jsonl", "metrics.jsonl"]
+    line = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert (line["time"], line["age"], line["samples_per_second"]) == ("1970-01-01T00:00:14Z", 1.5, 200.0)
+    assert sum(len(path.read_text().splitlines()) for path in tmp_path.iterdir()) == 15
+
+
+def test_what_workers_do_not_see_is_said(tmp_path):
+    (tmp_path / "a.rec").write_bytes(b"12")
+    assert check_sight([str(tmp_path)], [str(tmp_path / "a.out")]) == ""
+    assert sorted(os.listdir(tmp_path)) == ["a.rec"]
+    assert "do not see" in check_sight([str(tmp_path / "none")], [])
+    assert "cannot write" in check_sight([], [str(tmp_path / "none" / "a.out")])
 
 
 def test_a_second_folder_leaves_what_is_done_of_the_first(watched, tmp_path):
