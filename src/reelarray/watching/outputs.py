@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import shutil
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+log = logging.getLogger(__name__)
 
 _ENDS = 65_536  # bytes at either end of a recording that tell it apart
 _PART = 1 << 20  # bytes
@@ -75,3 +79,27 @@ def content(path: str) -> str:
             file.seek(max(_ENDS, size - _ENDS))
             made.update(file.read(_ENDS))
     return made.hexdigest()[:32]
+
+
+def sweep(targets: Iterable[str]) -> None:
+    """Remove temporary files that were to become these outputs: who wrote them was ended."""
+    names: dict[str, set[str]] = {}
+    for target in targets:
+        folder, name = os.path.split(target)
+        names.setdefault(folder, set()).add(name[:200])
+    for folder, wanted in names.items():
+        for leftover in _temporary(folder, wanted):
+            log.info("removed %s, which was left behind", leftover)
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def _temporary(folder: str, names: Collection[str]) -> list[Path]:
+    """Temporary files in a folder that were to become files of some names: `sinks.atomic` names them so."""
+    try:
+        found = [name for name in os.listdir(folder) if name.startswith(".") and name.endswith(".part")]
+    except OSError:
+        return []
+    return [Path(folder, name) for name in found if name[1:].rpartition(".part")[0].rpartition(".")[0] in names]

@@ -19,6 +19,7 @@ from .clock import Clock
 from .finding import Finder, Gone, Look, Seen, look
 from .metrics import Metrics
 from .options import Options
+from .outputs import sweep
 from .ready import Queue, Waiting
 from .room import Room, refused
 from .state import State
@@ -155,7 +156,7 @@ class Service:
             targets += self._targets(running.found)
             self._put_back(running.waiting)
         try:
-            self.state.sweep(targets)
+            sweep(targets)
             if self.tracking is not None:
                 self.tracking.write(self._done_paths())
             self.status.write(self._status("stopped"), force=True)

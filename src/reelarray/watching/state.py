@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -18,7 +17,7 @@ from ..driving import Failure
 from ..errors import Unwritable
 from ..sinks.files import refusals
 from ..sinks.journal import AT_ONCE, Journal, OutputHeld, Record, Wait
-from .outputs import Output, content, sound, there
+from .outputs import Output, content, sound, sweep, there
 from .unit import Found, Made
 
 log = logging.getLogger(__name__)
@@ -257,7 +256,7 @@ class State:
                     last.pop(unit, None)  # the order is that of the last lines
                     last[unit] = record
         begun = [record for record in last.values() if "planned" in record]
-        self.sweep(self._longer(target) for record in begun for target in record.get("targets", ()))
+        sweep(self._longer(target) for record in begun for target in record.get("targets", ()))
         kept: list[Record] = []
         for unit, record in last.items():
             if "done" in record or "failed" in record:
@@ -275,20 +274,6 @@ class State:
             with refusals(self.folder):
                 self._journal.compact([*names, *kept])
         self._journal.records = []  # entries hold what counts
-
-    def sweep(self, targets: Iterable[str]) -> None:
-        """Remove temporary files that were to become these outputs: who wrote them was ended."""
-        names: dict[str, set[str]] = {}
-        for target in targets:
-            folder, name = os.path.split(target)
-            names.setdefault(folder, set()).add(name[:200])
-        for folder, wanted in names.items():
-            for leftover in _temporary(folder, wanted):
-                log.info("removed %s, which was left behind", leftover)
-                if leftover.is_dir() and not leftover.is_symlink():
-                    shutil.rmtree(leftover, ignore_errors=True)
-                else:
-                    leftover.unlink(missing_ok=True)
 
     # ---- bookkeeping -------------------------------------------------------------------------------------------------
 
@@ -369,12 +354,3 @@ class State:
         if folder not in self._folders:  # of a hundred thousand outputs, one or a few
             self._folders[folder] = os.path.normpath(os.path.join(self.folder, folder))
         return f"{self._folders[folder]}{os.sep}{name}"
-
-
-def _temporary(folder: str, names: Collection[str]) -> list[Path]:
-    """Temporary files in a folder that were to become files of some names: `sinks.atomic` names them so."""
-    try:
-        found = [name for name in os.listdir(folder) if name.startswith(".") and name.endswith(".part")]
-    except OSError:
-        return []
-    return [Path(folder, name) for name in found if name[1:].rpartition(".part")[0].rpartition(".")[0] in names]

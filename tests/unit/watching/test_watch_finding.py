@@ -12,7 +12,8 @@ import pytest
 
 from reelarray.errors import MissingPackage
 from reelarray.watching import finding
-from reelarray.watching.finding import Events, Finder, Gone, Names, listing, remote_kind
+from reelarray.watching.events import Events, remote_kind
+from reelarray.watching.finding import Finder, Gone, Names, listing
 from reelarray.watching.options import Options
 
 MOUNTS = """\
