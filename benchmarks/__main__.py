@@ -14,7 +14,7 @@ from . import budgets, environments, jobs, report
 from .measure import PEERS, Settings, Table, machine
 
 FAMILIES = (
-    "kernel", "spectrogram", "averages", "monitoring", "fibre", "iq", "threads", "scaling", "opening",
+    "kernel", "spectrogram", "averages", "monitoring", "fibre", "iq", "rates", "threads", "scaling", "opening",
     "graph", "writing", "cluster", "runs",
 )  # fmt: skip
 
