@@ -20,9 +20,9 @@ from ..progress import say
 from ..recipe import naming
 from ..watching.options import Options
 from ..watching.recipes import RecipeProcess
-from ..watching.service import Counts
 from ..watching.start import options_of, serve
 from ..watching.status import NAME, lines, read_status
+from ..watching.tally import Counts
 from ..watching.unit import Process
 
 FAILED = 1

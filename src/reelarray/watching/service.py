@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from .ready import Queue, Waiting
 from .room import Room, refused
 from .state import State
 from .status import Latest, StatusFile
+from .tally import Counts, in_all, tally
 from .tracking import Tracking
 from .unit import Found, Process
 from .work import Worked, work
@@ -33,18 +33,6 @@ log = logging.getLogger(__name__)
 _LOOKS, _LOOKING = 20_000, 0.25  # looks a step, and s: results and signals do not wait for a folder of a million files
 _IDLE = 5.0  # s
 _ONCE_AGAIN = 0.05  # s
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many recordings there are of each kind; `made` is how many were processed by this call."""
-
-    pending: int = 0
-    running: int = 0
-    done: int = 0
-    failed: int = 0
-    made: int = 0
-    stopped: str = ""
 
 
 @dataclass
@@ -384,24 +372,11 @@ class Service:
 
     def by_analyser(self) -> dict[str, dict[str, int]]:
         """How many recordings of each analyser are in each state."""
-        running = Counter(each.found.analyser for each in self._running.values())
-        found = {}
-        for name in dict.fromkeys([*self.state.counts, *self.queue.counts, *running]):
-            known, retries = self.state.counts.get(name, Counter()), self.queue.retries[name]
-            found[name] = {
-                "pending": self.queue.counts[name] - retries,
-                "running": running[name],
-                "done": known["done"],
-                "failed": known["failed"],
-            }
-        return {name: counts for name, counts in found.items() if any(counts.values())}
+        return tally(self.state, self.queue, (each.found for each in self._running.values()))
 
     def counts(self, stopped: str = "") -> Counts:
         """How many recordings are in each state."""
-        total: Counter[str] = Counter()
-        for counts in self.by_analyser().values():
-            total.update(counts)
-        return Counts(**total, made=self.made, stopped=stopped)
+        return Counts(**in_all(self.by_analyser()), made=self.made, stopped=stopped)
 
     def _write_status(self, *, force: bool = False) -> None:
         if force or self.status.due((len(self.queue), len(self._running), self.made, len(self.state.failures()))):

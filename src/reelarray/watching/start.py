@@ -19,9 +19,10 @@ from .crew import crew
 from .finding import Names
 from .options import Options
 from .recipes import RecipeProcess
-from .service import Counts, Service
+from .service import Service
 from .state import State
 from .stopping import Asked, signals
+from .tally import Counts
 from .unit import Found, Process
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..sinks.lease import is_held
 from .clock import Clock, iso
 from .options import Options
 from .state import Entry
+from .tally import STATES, in_all
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +81,9 @@ class StatusFile:
         paused: str,
     ) -> dict[str, Any]:
         """The status as JSON values."""
-        total: Counter[str] = Counter(dict.fromkeys(("pending", "running", "done", "failed"), 0))
         last = {each.analyser: (unit, each) for unit, each in failures}  # the last of each
         analysers = {}
         for name, counts in by_analyser.items():
-            total.update(counts)
             waiting = oldest.get(name)
             error = None
             if name in last:
@@ -105,7 +103,7 @@ class StatusFile:
                 "updated": iso(self._clock.time()),
                 "paused": paused or None,
             },
-            "counts": dict(total),
+            "counts": in_all(by_analyser),
             "analysers": analysers,
             "failures": [
                 {
@@ -189,4 +187,4 @@ def lines(status: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{counts[name]:,} {name}" for name in ("pending", "running", "done", "failed"))
+    return ", ".join(f"{counts[name]:,} {name}" for name in STATES)

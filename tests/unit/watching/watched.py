@@ -13,8 +13,9 @@ from reelarray.driving.flow import timed
 from reelarray.sinks.atomic import writing
 from reelarray.watching.options import Options
 from reelarray.watching.room import Room
-from reelarray.watching.service import Counts, Service
+from reelarray.watching.service import Service
 from reelarray.watching.state import State
+from reelarray.watching.tally import Counts
 from reelarray.watching.unit import Found, Made
 
 T0 = 1_700_000_000.0
