@@ -155,30 +155,23 @@ def save_spectrogram(
     True
     """
     check_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from .still import Looked, save, still_figure
 
-    from ..sinks.atomic import writing
-
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise RecordingError(f"{path} was given; a name that ends in .png was expected")
+    path = png(path)
     if unknown := settings.keys() & {"ax", "width", "height"}:
         raise RecordingError(f"{', '.join(sorted(unknown))}: the picture sets these itself; pass width_px=, height_px=")
     with_bar = settings.pop("colorbar", True)
     left, top, right, bottom = plot_area(width_px, height_px, bool(with_bar))
-    figure = Figure(figsize=(width_px / 100 + 1e-9, height_px / 100 + 1e-9), dpi=100)  # never a pixel less by rounding
-    FigureCanvasAgg(figure)
+    figure = still_figure(width_px, height_px)
 
     def axes(left: int, right: int) -> Any:
         bounds = (left / width_px, 1 - bottom / height_px, (right - left) / width_px, (bottom - top) / height_px)
         return figure.add_axes(bounds)
 
     bar = axes(right + _BAR[0], right + sum(_BAR)) if with_bar else False
-    plot_spectrogram(x, ax=axes(left, right), width=right - left, height=bottom - top, colorbar=bar, **settings)
-    with writing(path) as temporary:
-        figure.savefig(temporary, format="png", metadata=_metadata(x) | dict(text or {}))
-    figure.clear()  # its parts refer to each other, and would wait to be collected
+    ax = plot_spectrogram(x, ax=axes(left, right), width=right - left, height=bottom - top, colorbar=bar, **settings)
+    Looked.replace(ax)
+    save(figure, path, metadata(x) | dict(text or {}))
     return path
 
 
@@ -269,11 +262,20 @@ def _resolution(x: xr.DataArray, made: xr.DataArray) -> str:
     return ", ".join([*parts, *filter(None, [made.attrs["pixels"]])])
 
 
-def _metadata(x: xr.DataArray) -> dict[str, str]:
+def metadata(x: xr.DataArray, kind: str = "spectrogram") -> dict[str, str]:
+    """What is kept with a picture."""
     from .. import __version__
 
     attrs = json.dumps({str(k): v for k, v in x.attrs.items()}, default=str, ensure_ascii=True)
-    return {"Software": f"reelarray {__version__}", "Title": str(x.name or "spectrogram"), "Description": attrs}
+    return {"Software": f"reelarray {__version__}", "Title": str(x.name or kind), "Description": attrs}
+
+
+def png(path: Any) -> Path:
+    """The path of a picture, checked."""
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise RecordingError(f"{path} was given; a name that ends in .png was expected")
+    return path
 
 
 def check_matplotlib() -> None:
