@@ -62,10 +62,11 @@ def _watching(group: argparse._ArgumentGroup) -> None:
         ("poll", 5, "between looks where there are no events"),
         ("rescan", 60, "between looks where there are"),
         ("settle", 2, "a recording that did not change for so long may be finished"),
-        ("stall", 600, "one that is shorter than it says is then given up as it is"),
+        ("stall", 600, "one that is shorter than it says will then not become whole"),
         ("grace", 30, "for recordings in process when asked to stop"),
     ):
         group.add_argument(f"--{name}-seconds", type=float, metavar="S", help=f"{text} ({default})")
+    group.add_argument("--stalled", choices=("fail", "use"), help="such a one fails, or what is there is used (fail)")
     group.add_argument("--attempts", type=int, metavar="N", help="tries after errors that may pass (3)")
     group.add_argument("--min-free-bytes", type=float, metavar="N", help="of the disk, else nothing is begun (2e9)")
     group.add_argument("--state-folder", metavar="FOLDER", help="for the journal (beside the outputs)")

@@ -28,7 +28,7 @@ from ..watching.unit import Process
 FAILED = 1
 _OPTIONS = (
     *("recursive", "ignore", "mode", "order", "poll_seconds", "rescan_seconds", "settle_seconds", "stall_seconds"),
-    *("grace_seconds", "attempts", "min_free_bytes", "state_folder"),
+    *("stalled", "grace_seconds", "attempts", "min_free_bytes", "state_folder"),
 )
 _CRUNCH = (
     *("folder_path", "tracking_file_path", "output_path", "www_path", "num_threads", "lframes", "nframes", "n_avg"),

@@ -29,6 +29,7 @@ class Options:
     rescan_seconds : between looks where there are
     settle_seconds : a file that did not change for so long may be finished
     stall_seconds : a file that is shorter than it says, and did not change for so long, will never be whole
+    stalled : what becomes of one: "fail", with that reason, or "use" what is there, up to its last whole frame
     order : "oldest" or "newest" first
     attempts : how often a recording is tried where trying again may help
     backoff : seconds before the second, third, ... try; the last counts for all that follow
@@ -50,6 +51,7 @@ class Options:
     rescan_seconds: float = 60.0
     settle_seconds: float = 2.0
     stall_seconds: float = 600.0
+    stalled: Literal["fail", "use"] = "fail"
     order: Literal["oldest", "newest"] = "oldest"
     attempts: int = 3
     backoff: tuple[float, ...] = (30.0, 120.0, 480.0)
@@ -79,7 +81,11 @@ class Options:
                     for each in self.suffixes
                     if not isinstance(each, str) or not each.startswith(".")
                 ]
-        for name, known in (("mode", ("auto", "events", "poll")), ("order", ("oldest", "newest"))):
+        for name, known in (
+            ("mode", ("auto", "events", "poll")),
+            ("order", ("oldest", "newest")),
+            ("stalled", ("fail", "use")),
+        ):
             if getattr(self, name) not in known:
                 wrong.append(f"{name}={getattr(self, name)!r}: one of {', '.join(known)} was expected")
         for name, least in (

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _OF_SETTINGS = ("lframes", "nframes", "n_avg", "zoom_center")
 _OF_WATCH = (
     "suffixes", "recursive", "ignore", "mode", "poll_seconds", "rescan_seconds", "settle_seconds", "stall_seconds",
-    "order", "attempts", "backoff", "grace_seconds", "min_free_bytes", "state_folder",
+    "stalled", "order", "attempts", "backoff", "grace_seconds", "min_free_bytes", "state_folder",
 )  # fmt: skip
 _WANTED = typing.get_type_hints(Wanted)
 _OPTIONS = typing.get_type_hints(Options)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..driving import Done, Failure, Flow, Stop
 from ..driving.policy import may_pass
-from ..errors import RecordingError, Unwritable
+from ..errors import FormatError, RecordingError, Unwritable
 from .analysers import Analysers, Units
 from .clock import Clock
 from .finding import Finder, Gone, Look, Seen, look
@@ -270,6 +270,12 @@ class Service:
             log.info("%s was %s before: what was made of it stays", unit, before)
             return
         try:
+            if found.partial and self.options.stalled == "fail":
+                raise FormatError(
+                    f"{found.path}: truncated: its header declares more than the {found.bytes:,} bytes that are there, "
+                    f"which have not changed for {self.options.stall_seconds:g} s; copy it again, and it is looked at "
+                    'again, or have what is there used: stalled = "use"'
+                )
             targets = self.process.targets(found)
             self._check_targets(unit, found, targets)
         except Exception as error:  # a file with an odd name does not end the service

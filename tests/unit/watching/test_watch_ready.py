@@ -61,6 +61,7 @@ def test_two_looks_with_events_three_with_polls_and_a_long_rest_without_a_declar
 
 
 def test_a_copy_that_was_given_up_is_used_as_it_is_and_again_when_it_grows(watched):
+    watched.options["stalled"] = "use"
     watched.start()
     path = watched.put("a.rec", b"20 " + b"x" * 7)
     watched.go(590, 5)
@@ -112,10 +113,24 @@ def test_one_that_changes_while_it_is_processed_is_processed_again(watched):
     assert watched.go().done == 1
 
 
+def test_a_stalled_file_fails_with_that_reason_and_is_looked_at_when_it_grows(watched):
+    watched.start()
+    path = watched.put("short.rec", b"20 x")
+    watched.go(700)
+    assert watched.process.calls == []
+    (failed,) = watched.service.state.failures()
+    assert "truncated: its header declares more than the 4 bytes that are there" in str(failed)
+    path.write_bytes(b"20 x" + b"y" * 16)
+    watched.touch(path)
+    counts = watched.go(30)
+    assert (counts.done, counts.failed) == (1, 0)
+
+
 def test_once_comes_to_an_end_and_leaves_what_still_grows(watched, caplog):
     watched.put("a.rec", age=1000)
     watched.put("new.rec", b"20 x")
     watched.put("stalled.rec", b"20 x", age=1000)
+    watched.options["stalled"] = "use"
     service = watched.start(once=True)
     counts = service.run(Stop(environ={}))
     watched.service = None
