@@ -7,6 +7,7 @@ import threading
 import time
 
 import dask
+from dask.local import get_sync
 import pytest
 
 from reelarray.driving import ClientFlow, Done, Failure, ThreadFlow
@@ -50,7 +51,7 @@ def test_threads_note_what_raises_and_go_on():
     assert {k for k, each in found.items() if isinstance(each, Failure)} == {3}
     assert found[3].message == "three"
     assert "Traceback" in found[3].traceback
-    assert all(each.value == (k * 10, "synchronous") for k, each in found.items() if isinstance(each, Done))
+    assert all(each.value == (k * 10, get_sync) for k, each in found.items() if isinstance(each, Done))
     assert flow.places <= 2
     before = threading.active_count()
     flow.drop()
@@ -100,7 +101,7 @@ def test_workers_that_die_cost_a_try_of_their_unit_only(client, tmp_path):
     assert (found["always"].kind, found["always"].type) == ("killed", "KilledWorker")
     assert (found[3].kind, found[3].message) == ("raised", "three")
     assert sorted(each.value for k, each in found.items() if isinstance(k, int) and k != 3) == [
-        (k * 10, "synchronous") for k in range(8) if k != 3
+        (k * 10, get_sync) for k in range(8) if k != 3
     ]
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 
 import dask
+from dask.local import get_sync
 
 from reelarray.driving import synchronous
 
@@ -26,5 +27,5 @@ def test_threads_that_overlap_leave_the_setting_as_it_was():
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(seen) == {"synchronous"}
+    assert set(seen) == {get_sync}
     assert dask.config.get("scheduler", None) == before

@@ -165,6 +165,14 @@ def test_white_noise_is_flat_to_both_edges_and_in_time() -> None:
     np.testing.assert_allclose(rows[:-1], rows[0], rtol=0.02)
 
 
+@pytest.mark.parametrize("window", ["hann", "boxcar", "hamming"])
+def test_windows_are_those_of_scipy_to_the_bit(window: str) -> None:
+    from reelarray.signal.spectrum import named_taper
+
+    for length in (*range(1, 70), 1000, 2**16, 100_003):
+        assert named_taper(window, length).tobytes() == signal.get_window(window, length).tobytes(), length
+
+
 @pytest.mark.parametrize("window", ["boxcar", "hann", "hamming", "flattop"])
 @pytest.mark.parametrize("amplitude", [1.0, 0.25])
 def test_a_tone_of_amplitude_a_peaks_at_half_its_square(window: str, amplitude: float) -> None:
