@@ -80,7 +80,7 @@ def _datacrunch(group: argparse._ArgumentGroup) -> None:
         ("www_path", str, "folder of the newest pictures"),
         ("num_threads", int, "recordings in process at one time (also with --recipe)"),
         ("lframes", int, "samples a frame"),
-        ("nframes", str, 'frames from the first sample, or "all"'),
+        ("nframes", str, "frames from the first sample (all; 94 with a --config that does not say)"),
         ("n_avg", int, "frames that are averaged"),
         ("zoom_center", float, "centre of the zoom, Hz: from the centre of the band, or absolute"),
         ("table", str, "CSV file to which each recording adds a line: peak, width, times"),
@@ -88,3 +88,6 @@ def _datacrunch(group: argparse._ArgumentGroup) -> None:
         spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
         metavar = {int: "N", float: "HZ"}.get(kind, "N" if name == "nframes" else "PATH")
         group.add_argument(*spellings, type=kind, metavar=metavar, help=text)
+    group.add_argument(
+        "--layout", choices=("flat", "by_analyser"), help="outputs in one folder (flat), or in one for each analyser"
+    )

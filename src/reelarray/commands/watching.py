@@ -32,7 +32,7 @@ _OPTIONS = (
 )
 _CRUNCH = (
     *("folder_path", "tracking_file_path", "output_path", "www_path", "num_threads", "lframes", "nframes", "n_avg"),
-    *("zoom_center", "table"),
+    *("zoom_center", "layout", "table"),
 )
 _NOT_WITH_RECIPE = tuple(name for name in _CRUNCH if name not in ("folder_path", "num_threads", "tracking_file_path"))
 
@@ -133,6 +133,9 @@ def _of_config(arguments: argparse.Namespace, folders: list[str], given: dict[st
             given["nframes"] = int(given["nframes"])
         except ValueError:
             raise SettingError(f'--nframes {given["nframes"]}: a whole number, or "all", was expected') from None
+    several = len(folders) > 1 or bool(given.get("recursive"))
+    if several and not arguments.config:
+        given.setdefault("layout", "by_analyser")  # or outputs of the same name would meet
     if folders:
         given["folder_path"] = folders[0] if len(folders) == 1 else tuple(folders)
     settings = load_settings(arguments.config, given)

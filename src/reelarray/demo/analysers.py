@@ -39,12 +39,18 @@ zoom_center = 30e3  # Hz from the centre of the band
 suffixes = [".sigmf-meta"]
 recursive = true  # a folder for each analyser
 settle_seconds = 0.3
+stall_seconds = 2
 order = "newest"
 
 [outputs]
 layout = "by_analyser"
 zoom_span = 30e3  # Hz
 zoom_nfft = 256   # of samples that are mixed, filtered and decimated for it
+
+[analyser.linac]  # in which things happen faster
+n_avg = 1
+zoom_center = 50e3
+zoom_span = 80e3
 """
 
 

@@ -19,6 +19,7 @@ from .xmltext import read_elements
 
 _FIRST_TAG = re.compile(rb'<DataFile\s[^>]{0,40}?offset="(\d{1,20})"')
 FIRST_TAG_BYTES = 64
+_BEGINNING = b"<DataFile"  # or less of it, while the first bytes arrive
 # A real header has 96,648 bytes; one with a DataSet for each of 100,000 triggers has 35 MB.
 LARGEST_HEADER = 64 << 20
 _STEP = 1 << 16
@@ -139,7 +140,7 @@ def complete(path: str) -> bool | None:
     A file that ends within its header is not complete. Raises `FormatError` for one with another header.
     """
     with closing(HeaderBytes(path)) as file:
-        if file.size < FIRST_TAG_BYTES:
+        if file.size < FIRST_TAG_BYTES and _BEGINNING.startswith(file.head[: len(_BEGINNING)]):
             return False
         offset = _header_bytes(file, whole=False)
         if file.size < offset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Collection, Iterable
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 _ENDS = 65_536  # bytes at either end of a recording that tell it apart
 _PART = 1 << 20  # bytes
+_NUMBERED = re.compile(r"\.+(.+?)\.[0-9a-f]{12}\.part")
 
 
 class Output(NamedTuple):
@@ -99,7 +101,19 @@ def sweep(targets: Iterable[str]) -> None:
 def _temporary(folder: str, names: Collection[str]) -> list[Path]:
     """Temporary files in a folder that were to become files of some names: `sinks.atomic` names them so."""
     try:
-        found = [name for name in os.listdir(folder) if name.startswith(".") and name.endswith(".part")]
+        found = [name for name in os.listdir(folder) if name.startswith(".") and ".part" in name]
     except OSError:
         return []
-    return [Path(folder, name) for name in found if name[1:].rpartition(".part")[0].rpartition(".")[0] in names]
+    return [Path(folder, name) for name in found if _becomes(name) in names]
+
+
+def _becomes(temporary: str) -> str:
+    """What a temporary file was to become; a writer may have made one for the temporary name of another.
+
+    >>> [_becomes(n) for n in (".a.png.0123456789ab.part", "..a.npz.0123456789ab.part.npz.ba9876543210.part")]
+    ['a.png', 'a.npz']
+    >>> _becomes(".a.zarr.writing.part")
+    'a.zarr'
+    """
+    numbered = _NUMBERED.match(temporary)
+    return numbered[1] if numbered else temporary[1:].rpartition(".part")[0].rpartition(".")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -40,12 +41,13 @@ class Room:
     def __init__(self, least: float, free: Callable[[str], int] = free_bytes) -> None:
         self.least, self._free = least, free
         self._folders: dict[str, None] = {}
-        self._looked, self._until, self.why = -_EVERY, -_EVERY, ""
+        self._looked, self._until, self.why = -math.inf, -math.inf, ""
 
     def use(self, paths: Iterable[str]) -> None:
         """These outputs are going to be written."""
-        for path in paths:
-            self._folders.setdefault(os.path.dirname(path))
+        for folder in map(os.path.dirname, paths):
+            if folder not in self._folders:
+                self._folders[folder], self._looked = None, -math.inf
 
     def refuse(self, why: str, now: float) -> None:
         """A disk refused: begin nothing for a while."""

@@ -126,6 +126,7 @@ class Service:
                 self.latest.see(entry.analyser, unit, entry.notes, entry.modified_ns, entry.time)
         if self.tracking is not None:
             self.tracking.begin(self.state, self._found_of, self.process)
+        self.room.use([str(self.state.folder / "outputs beside it")])
         self.finder.start()
         if self.options.recursive:
             self.analysers.add(self.finder.folders_below())
@@ -176,7 +177,11 @@ class Service:
         if len(self.queue) > self.queue.growing:
             return False
         for path in self.queue.files():
-            log.warning("%s is not finished: left for the next time", path)
+            log.warning(
+                "%s is not finished (it is shorter than its header says, or changed in the last %g s): left for the "
+                "next time",
+                path, self.options.settle_seconds,
+            )  # fmt: skip
         return True
 
     def _begin_to_stop(self, stop: Stop) -> None:
@@ -290,13 +295,24 @@ class Service:
     def _check_targets(self, unit: str, found: Found, targets: tuple[str, ...]) -> None:
         for target in targets:
             owner = self.state.owner(target)
-            if owner is not None and owner != unit:
+            if owner is not None and owner != unit and not self._left(target, owner):
                 raise RecordingError(
                     f"collision: {target} is made of {owner}, and would be of {unit}; give recordings different names, "
                     'or each analyser a folder of its own: layout = "by_analyser", or {folder} in the name'
                 )
             if os.path.realpath(target) == os.path.realpath(found.path):
                 raise RecordingError(f"{target} would replace the recording: write to another folder")
+
+    def _left(self, target: str, owner: str) -> bool:
+        """Whether an output is no longer that of its owner, which was renamed since: that one is processed anew."""
+        path = self.units.path(owner)
+        known = self._found_of(path)
+        if known is None or target in self._targets(known[1]):
+            return False
+        log.info("%s gets outputs under its own name: another recording has that of %s", owner, target)
+        self.state.forget(owner)
+        self._look(look(path, known[1].folder))
+        return True
 
     def _targets(self, found: Found) -> tuple[str, ...]:
         try:

@@ -125,6 +125,20 @@ def test_a_new_name_takes_over_what_was_made_but_a_copy_does_not(watched):
     assert len(watched.process.names) == 3
 
 
+def test_a_new_recording_under_the_old_name_of_a_renamed_one(watched):
+    """What was made under the old name becomes that of the new recording; the renamed one gets its own."""
+    path = watched.put("a.rec", b"4 " + b"x" * 100)
+    watched.start()
+    watched.go(20)
+    path.rename(watched.folder / "b.rec")
+    watched.go(20)
+    watched.put("a.rec", b"4 " + b"y" * 100)
+    counts = watched.go(30)
+    assert (counts.done, counts.failed, counts.pending) == (2, 0, 0)
+    assert (watched.output / "a.rec.out").read_bytes() == b"4 " + b"y" * 100
+    assert (watched.output / "b.rec.out").read_bytes() == b"4 " + b"x" * 100
+
+
 def test_errors_that_may_pass_are_tried_again_later_and_later_up_to_a_number(watched):
     watched.put("a.rec")
     begun = []
@@ -248,6 +262,14 @@ def test_too_little_free_space_pauses_and_goes_on(watched, caplog):
     free[0] = 10**12
     assert watched.go(20).done == 2
     assert "there is room again" in caplog.text
+
+
+def test_too_little_free_space_counts_from_the_first_recording_on(watched):
+    watched.put("a.rec")
+    watched.free = lambda folder: 10**9
+    watched.start()
+    assert watched.go(20).pending == 1
+    assert watched.process.calls == []
 
 
 def test_two_recordings_with_one_output_collide(watched):
