@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 import reelarray as ra
-from reelarray.demo import deployment as demo
 from reelarray.cli import main
+from reelarray.demo import deployment as demo
 
 pytest.importorskip("matplotlib")
 
@@ -100,3 +102,39 @@ def test_a_folder_that_is_no_demo_is_left_alone(tmp_path, capsys):
 
 def test_the_demo_can_be_run_again(made):
     assert main(["demo", str(made)]) == 0
+
+
+@pytest.fixture(scope="module")
+def control_room(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "reel-demo-iq"
+    assert main(["demo", "iq", str(folder)]) == 0
+    return folder
+
+
+def test_the_watch_shows_each_analyser_and_what_went_wrong(control_room):
+    status = json.loads((control_room / "page" / "status.json").read_text())
+    assert sorted(status["analysers"]) == ["linac", "ring"]
+    assert status["counts"]["done"] >= 2
+    for name in ("ring", "zoom_ring", "linac", "zoom_linac"):
+        assert (control_room / "page" / f"{name}.png").stat().st_size > 10_000
+    recorded = {path.name for path in (control_room / "recordings").rglob("*.sigmf-meta")}
+    if "linac_003.sigmf-meta" in recorded and status["counts"]["failed"]:
+        (failed,) = status["failures"]
+        assert failed["recording"] == "linac/linac_003.sigmf-meta"
+
+
+def test_the_ring_is_cooled(control_room):
+    widths = []
+    recorded = sorted((control_room / "recordings" / "ring").glob("*.sigmf-meta"))
+    assert len(recorded) > 2
+    for path in (recorded[0], recorded[-1]):
+        x = ra.open_recording(path, cache=False)
+        line = ra.zoom(x, center=float(x["center_frequency"]) + 30e3, span=20e3)
+        widths.append(float(ra.width(ra.power_spectrum(line, nfft=256)).values))
+    assert widths[1] < 0.7 * widths[0]
+
+
+def test_a_folder_that_is_no_demo_of_analysers_is_left_alone(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert main(["demo", "iq", str(tmp_path)]) == 2
+    assert "not a demo of analysers" in capsys.readouterr().err

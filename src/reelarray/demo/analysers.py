@@ -39,6 +39,7 @@ zoom_center = 30e3  # Hz from the centre of the band
 suffixes = [".sigmf-meta"]
 recursive = true  # a folder for each analyser
 settle_seconds = 0.3
+poll_seconds = 0.5  # where there are no events
 stall_seconds = 2
 order = "newest"
 
