@@ -7,7 +7,6 @@ import importlib.util
 import os
 import secrets
 import shutil
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,8 +47,7 @@ def _keywords(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _picture(x: xr.DataArray, path: Path, **options: Any) -> None:
-    with _DRAWING:
-        save_spectrogram(x, path, **options)
+    save_spectrogram(x, path, **options)
 
 
 def _archive(x: xr.DataArray, path: Path, **options: Any) -> None:
@@ -69,7 +67,6 @@ def _audio(x: xr.DataArray, path: Path, **options: Any) -> None:
     folder.rmdir()
 
 
-_DRAWING = threading.Lock()  # Matplotlib draws in one thread at a time
 # suffix: (what writes it, its keywords)
 _KINDS: dict[str, tuple[Callable[..., None], Callable[[], dict[str, Any]]]] = {
     ".zarr": (_store, lambda: _keywords(write_zarr)),

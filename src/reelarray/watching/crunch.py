@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import numpy as np
 import xarray as xr
 
 from ..driving import synchronous
-from ..errors import SettingError
 from ..opening import open_recording
 from ..recipe.keywords import Keywords
 from ..recordings import clock, describe
@@ -33,9 +32,9 @@ from .origin import Origin, printable
 from .settings import Settings, load_settings
 from .table import add_row, decibel_milliwatts
 from .unit import Found, Made
-from .wanted import Wanted
+from .wanted import Wanted, check_known
 
-VERSION = 1  # raised when outputs come to be others for the same settings
+VERSION = 2  # raised when outputs come to be others for the same settings
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,7 @@ class Crunch:
             path.parent.mkdir(parents=True, exist_ok=True)
             origin.check_free(path)
         frames = Frames.of(x, wanted)
-        peak = Peak.of(frames.mean())
-        self._write(frames, origin, found, targets)
+        peak = self._write(frames, origin, found, targets)
         if "zarr" in targets:
             _store(x, frames, origin, targets["zarr"])
         shown = self._publish(targets, origin)
@@ -127,29 +125,15 @@ class Crunch:
         notes = {**shown, **_notes(x, peak)}
         return Made(tuple(map(str, targets.values())), own.size, seconds, found.partial, notes)
 
-    def _write(self, frames: Frames, origin: Origin, found: Found, targets: Mapping[str, Path]) -> None:
+    def _write(self, frames: Frames, origin: Origin, found: Found, targets: Mapping[str, Path]) -> Peak:
         """All files of a recording: they get their names together, once all are there."""
-        makers: dict[str, Callable[[Path], Any]] = {
-            "png": lambda path: pictures.draw(frames, path, origin),
-            "zoom": lambda path: pictures.draw_zoomed(frames, path, origin),
-            "npz": lambda path: _archive(frames.rows, path, origin),
-            "averaged": lambda path: _archive(frames.averaged, path, origin),
-            "raw": lambda path: shutil.copyfile(found.path, path),
-        }
-        paths = {key: path for key, path in targets.items() if key in makers}
-        if not paths:
-            return
-        with ExitStack() as turn, writing_all(list(paths.values())) as temporaries:
-            for (key, path), temporary in zip(paths.items(), temporaries, strict=True):
-                made = temporary.with_name(f"{temporary.name}{path.suffix}")  # writers ask for their suffix
-                try:
-                    makers[key](made)
-                    os.replace(made, temporary)
-                finally:
-                    made.unlink(missing_ok=True)
-            turn.enter_context(locked(next(iter(paths.values())).parent / pictures.LOCK))
-            for path in paths.values():  # another recording of this name may have come first
-                origin.check_free(path)
+        with _together(targets, origin) as made:
+            peak = _show(frames.held(), origin, made)  # what is held of one window goes before that of the other comes
+            if "npz" in made:
+                _keep(Frames.of(frames.samples, frames.wanted, "boxcar").held(), origin, made)
+            if "raw" in made:
+                shutil.copyfile(found.path, made["raw"])
+        return peak
 
     def _publish(self, targets: Mapping[str, Path], origin: Origin) -> dict[str, str]:
         """Where the pictures are to be seen: those of the recording, or the latest of the analyser."""
@@ -165,8 +149,41 @@ class Crunch:
         return {name: str(path) for name, path in shown.items()}
 
 
-def _archive(rows: xr.DataArray, path: Path, origin: Origin) -> None:
-    write_npz(describe(rows, **origin.attrs), path, layout="datacrunch", overwrite=True)
+@contextmanager
+def _together(targets: Mapping[str, Path], origin: Origin) -> Iterator[dict[str, Path]]:
+    """Temporary names of files, by what they are."""
+    paths = {key: path for key, path in targets.items() if key != "zarr"}
+    if not paths:
+        yield {}
+        return
+    with ExitStack() as turn, writing_all(list(paths.values())) as temporaries:
+        named = dict(zip(paths, temporaries, strict=True))
+        made = {key: each.with_name(f"{each.name}{paths[key].suffix}") for key, each in named.items()}
+        try:
+            yield made  # writers ask for their suffix
+            for key, temporary in named.items():
+                os.replace(made[key], temporary)
+        finally:
+            for each in made.values():
+                each.unlink(missing_ok=True)
+        turn.enter_context(locked(next(iter(paths.values())).parent / pictures.LOCK))
+        for path in paths.values():  # another recording of this name may have come first
+            origin.check_free(path)
+
+
+def _show(frames: Frames, origin: Origin, made: Mapping[str, Path]) -> Peak:
+    """The pictures, and the peak of what they show."""
+    if "png" in made:
+        pictures.draw(frames, made["png"], origin)
+        pictures.draw_zoomed(frames, made["zoom"], origin)
+    return Peak.of(frames.mean())
+
+
+def _keep(frames: Frames, origin: Origin, made: Mapping[str, Path]) -> None:
+    """The archives: datacrunch's numbers, whatever the pictures show."""
+    for key, rows in (("npz", frames.rows), ("averaged", frames.averaged)):
+        if key in made:
+            write_npz(describe(rows, **origin.attrs), made[key], layout="datacrunch", overwrite=True)
 
 
 def _store(x: xr.DataArray, frames: Frames, origin: Origin, path: Path) -> None:
@@ -206,7 +223,8 @@ def _row(frames: Frames, found: Found, peak: Peak) -> dict[str, Any]:
         "recording": printable(found.relative, 1000),
         "start": f"{own.text(begin)}Z" if own.absolute else None,
         "stop": f"{own.text(end)}Z" if own.absolute else None,
-        "seconds": (end - begin) / 1e9,
+        "duration_s": (end - begin) / 1e9,
+        "recorded_s": own.size * frames.wanted.lframes / float(clock(frames.samples).row_rate),
         "center_frequency_Hz": float(rows.coords["center_frequency"]) if "center_frequency" in rows.coords else None,
         "bin_width_Hz": float(frequency[-1] - frequency[0]) / max(1, len(frequency) - 1),
         "peak_frequency_Hz": peak.frequency,
@@ -231,8 +249,9 @@ def process_recording(
 
     Of ``run7.tiq`` become ``run7.tiq.png``, the whole band of the first `nframes` frames; ``run7.tiq_zoom.png``, the
     averaged frames around `zoom_center`; ``run7.tiq.npz`` and ``run7.tiq_averaged.npz`` (layout "datacrunch" of
-    `ra.write_npz`: frequencies, starts of the frames, |X|^2 [V2]); with `zarr` a store of averaged power [W]. Each
-    appears whole, or not at all, and the same recording gives the same bytes. Memory does not grow with the recording.
+    `ra.write_npz`: frequencies, starts of the frames, |X|^2 [V2], without a window); with `zarr` a store of averaged
+    power [W]. Pictures, store and table are made through a Hann window, or the `window` that is wanted. Each appears
+    whole, or not at all, and the same recording gives the same bytes. Memory does not grow with the recording.
 
     Parameters
     ----------
@@ -240,11 +259,12 @@ def process_recording(
     settings : from `load_settings`, or what that takes; without them the whole recording is used
     output : folder of the outputs, in place of that of the settings; that of the recording where neither says
     analyser : a name, by which outputs are told apart; the name of the folder of the recording unless given
-    table : CSV file to which a line is added: peak frequency [Hz], power [W, dBm], -3 dB width [Hz], times. A line of
-        the same recording is replaced
+    table : CSV file to which a line is added, of the frames that were used: peak frequency [Hz], power [W, dBm], -3 dB
+        width [Hz], start and stop, `duration_s` between these, and `recorded_s` of it without the gaps. A line of the
+        same recording is replaced
     partial : take what is there of a file that is shorter than it says
-    wanted : lframes, nframes, n_avg, zoom_center, zoom_span, zoom_nfft, png, npz, averaged, zarr, scale, color_map,
-        limits, ... (`reel watch --example-config` tells them), in place of those of the settings
+    wanted : lframes, nframes, n_avg, zoom_center, zoom_span, zoom_nfft, png, npz, averaged, zarr, window, scale,
+        color_map, limits, ... (`reel watch --example-config` tells them), in place of those of the settings
 
     Raises
     ------
@@ -269,9 +289,7 @@ def process_recording(
         else:
             settings = load_settings(settings, {} if output is None else {"output_path": needed["output_path"]})
     process = settings.process
-    known = {each.name for each in fields(Wanted)}
-    if unknown := sorted(wanted.keys() - known):
-        raise SettingError(f"{', '.join(unknown)} was given; known are {', '.join(sorted(known))}")
+    check_known(wanted)
     chosen = replace(process.wanted_of(analyser or os.path.basename(folder)), **wanted)
     changes: dict[str, Any] = {"wanted": chosen, "of_analyser": ()}
     if output is not None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,19 +16,19 @@ from ..signal.reduce import average
 from ..signal.spectra import spectrogram
 from .wanted import Wanted
 
-log = logging.getLogger(__name__)
-
 BLOCK = 2**20  # samples of one block of frames: 8 MiB of complex64
 HELD = 2**25  # bytes of spectra that are kept in memory; of more, blocks are made again for each output
 FEWEST = 4  # bins of a zoomed picture on either side of its centre
+MOST_RISE = 10**0.15  # of a peak over its bin: a tone half way between two bins loses 1.42 dB through a Hann window
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Spectra of the first frames of a recording.
+    """Spectra of the first frames of a recording, which lie side by side.
 
-    `rows` (time, frequency) are |X|^2 of frames side by side, not scaled [V2] (one-sided ones of real samples are
-    scaled as a spectrum); `averaged` are means of n_avg of them; `samples` are what they were made of.
+    `rows` (time, frequency) are powers of frames through a window [V2]: a tone reads its power at its bin. Those of
+    complex samples through "boxcar" are |X|^2, not scaled. `averaged` are means of n_avg of them; `samples` are what
+    they were made of.
     """
 
     samples: xr.DataArray
@@ -38,8 +37,8 @@ class Frames:
     wanted: Wanted
 
     @classmethod
-    def of(cls, x: xr.DataArray, wanted: Wanted) -> Frames:
-        """The first frames of (time) [V], as many as are wanted and there.
+    def of(cls, x: xr.DataArray, wanted: Wanted, window: str | None = None) -> Frames:
+        """The first frames of (time) [V], as many as are wanted and there; `window` is the wanted one unless given.
 
         Raises
         ------
@@ -50,10 +49,15 @@ class Frames:
                 f"dimensions {x.dims} were given; one channel was expected: choose one, channel = 0 in the table [open]"
             )
         samples = first_frames(x, wanted.lframes, wanted.nframes)
-        rows = _rows(samples, wanted.lframes, wanted.lframes)
-        if rows.chunks is not None and rows.size * rows.dtype.itemsize <= HELD:
-            rows = _in_memory(rows)
+        rows = _rows(samples, wanted.lframes, window or wanted.window)
         return cls(samples, rows, _averaged(rows, wanted), wanted)
+
+    def held(self) -> Frames:
+        """The same in memory, where that is little; else blocks are made again for each use."""
+        if self.rows.chunks is None or self.rows.size * self.rows.dtype.itemsize > HELD:
+            return self
+        rows = _in_memory(self.rows)
+        return replace(self, rows=rows, averaged=_averaged(rows, self.wanted))
 
     def power(self, rows: xr.DataArray) -> xr.DataArray:
         """Spectra as power, made block by block: a tone reads its power at its bin; W where samples are volts."""
@@ -61,22 +65,23 @@ class Frames:
             rows = rows.chunk(time=max(1, BLOCK // rows.sizes["frequency"]))
         return in_watts(rows, self.wanted.impedance)
 
-    def zoomed(self) -> tuple[xr.DataArray, float, float]:
-        """(power of the zoomed band, (time, frequency); its centre and half its width [Hz])."""
-        center, half = zoom_band(self.samples, self.wanted)
+    def zoomed(self) -> tuple[xr.DataArray, ZoomBand]:
+        """Power of the zoomed band, (time, frequency), and which that is."""
+        band = zoom_band(self.samples, self.wanted)
+        center, half = band.center, band.half
         if self.wanted.zoom_nfft is None or self.samples.dtype.kind != "c":
             made = self.averaged
         else:
             from ..signal.zoom import zoom
 
-            band = zoom(self.samples, center=center, span=2 * half)
-            made = _averaged(_rows(band, self.wanted.zoom_nfft, self.wanted.zoom_nfft), self.wanted)
+            moved = zoom(self.samples, center=center, span=2 * half)
+            made = _averaged(_rows(moved, self.wanted.zoom_nfft, self.wanted.window), self.wanted)
         frequency = made["frequency"].values
         width = float(frequency[1] - frequency[0]) if len(frequency) > 1 else 0.0
         inside = np.flatnonzero(np.abs(frequency - center) <= half + width / 2)
         if not inside.size:
             inside = np.argmin(np.abs(frequency - center), keepdims=True)
-        return self.power(made.isel(frequency=slice(int(inside[0]), int(inside[-1]) + 1))), center, half
+        return self.power(made.isel(frequency=slice(int(inside[0]), int(inside[-1]) + 1))), band
 
     def mean(self) -> xr.DataArray:
         """Mean power of all rows, (frequency)."""
@@ -88,7 +93,7 @@ class Frames:
 
 def whole(x: xr.DataArray, wanted: Wanted) -> xr.DataArray:
     """Averaged power of all frames of a recording, (time, frequency), lazy: made and averaged in one task."""
-    return in_watts(_averaged(_rows(x, wanted.lframes, wanted.lframes), wanted), wanted.impedance)
+    return in_watts(_averaged(_rows(x, wanted.lframes, wanted.window), wanted), wanted.impedance)
 
 
 def first_frames(x: xr.DataArray, length: int, most: int | None) -> xr.DataArray:
@@ -112,29 +117,37 @@ def first_frames(x: xr.DataArray, length: int, most: int | None) -> xr.DataArray
     return x.isel(time=slice(0, int(own.first[k]) + (most - before) * length))
 
 
-def zoom_band(x: xr.DataArray, wanted: Wanted) -> tuple[float, float]:
-    """(centre, half the width) of the zoomed band [Hz], as wide as wanted where the recorded band allows it.
+@dataclass(frozen=True)
+class ZoomBand:
+    """`center` and `half` the width of a zoomed band [Hz]; `wrong` says why it is not where it was asked for."""
 
-    A centre outside the band becomes that of the recording, with a warning: old configurations hold any number there.
+    center: float
+    half: float
+    wrong: str = ""
+
+
+def zoom_band(x: xr.DataArray, wanted: Wanted) -> ZoomBand:
+    """The zoomed band, as wide as wanted where the recorded band allows it.
+
+    A centre outside the band, or with hardly a bin between it and the edge, becomes that of the recording: old
+    configurations hold any number there.
     """
     rate = float(clock(x).row_rate)
     middle = float(x.coords["center_frequency"]) if "center_frequency" in x.coords else 0.0
     low, high = (middle - rate / 2, middle + rate / 2) if x.dtype.kind == "c" else (0.0, rate / 2)
-    given = wanted.zoom_center
-    if given == 0:
+    given, wrong = wanted.zoom_center, ""
+    center = (low + high) / 2 if given == 0 else middle + given if abs(given) <= rate / 2 else given
+    recorded = f"the recorded band, {low:.10g} to {high:.10g} Hz"
+    if not low <= center <= high:
+        wrong = f"lies outside {recorded}: the centre of that is shown"
+    elif given and min(center - low, high - center) < FEWEST * rate / wanted.lframes:
+        wrong = (
+            f"lies less than {FEWEST} bins of {rate / wanted.lframes:.4g} Hz from an edge of {recorded}: the centre of "
+            "that is shown; more samples a frame (lframes) make narrower bins"
+        )
+    if wrong:
         center = (low + high) / 2
-    elif abs(given) <= rate / 2:
-        center = middle + given
-    else:
-        center = given
-    nearest = FEWEST * rate / wanted.lframes
-    if not low + nearest <= center <= high - nearest:
-        log.warning(
-            "zoom_center = %g Hz lies outside the recorded band, %.10g to %.10g Hz: the centre of that is shown",
-            given, low, high,
-        )  # fmt: skip
-        center = (low + high) / 2
-    return center, min(wanted.zoom_span / 2, center - low, high - center)
+    return ZoomBand(center, min(wanted.zoom_span / 2, center - low, high - center), wrong)
 
 
 def in_watts(rows: xr.DataArray, impedance: float) -> xr.DataArray:
@@ -145,10 +158,10 @@ def in_watts(rows: xr.DataArray, impedance: float) -> xr.DataArray:
     return to_watts(rows, impedance=impedance) if rows.attrs.get("units") == "V2" else rows
 
 
-def _rows(x: xr.DataArray, length: int, hop: int) -> xr.DataArray:
-    scaling: Any = "raw" if x.dtype.kind == "c" else "spectrum"
+def _rows(x: xr.DataArray, length: int, window: str) -> xr.DataArray:
+    scaling: Any = "raw" if x.dtype.kind == "c" and window == "boxcar" else "spectrum"
     block = max(1, BLOCK // length)
-    return spectrogram(x, nfft=length, hop=hop, window="boxcar", scaling=scaling, block=block)
+    return spectrogram(x, nfft=length, hop=length, window=window, scaling=scaling, block=block)
 
 
 def _in_memory(rows: xr.DataArray) -> xr.DataArray:
@@ -176,11 +189,13 @@ def _averaged(rows: xr.DataArray, wanted: Wanted) -> xr.DataArray:
 
 @dataclass(frozen=True)
 class Peak:
-    """The highest bin of a spectrum, and how wide what stands there is.
+    """The highest peak of a spectrum, and how wide what stands there is.
 
-    `frequency` [Hz] is that of the top of a parabola through the logarithms of the bin and its neighbours, `power` that
-    of the bin, `width` [Hz] the distance of the points where the power is half of that, on lines between bins; NaN
-    where it does not fall so far inside the band.
+    `frequency` [Hz] and `power` are those of the top of a parabola through the logarithms of the highest bin and its
+    neighbours: of a tone through a Hann window within a fiftieth of a bin and 0.3 dB, wherever it lies between bins
+    (Gasior and Gonzalez 2004, "Improving FFT frequency measurement resolution by parabolic and Gaussian spectrum
+    interpolation"). `width` [Hz] is the distance of the points where the power is half of that, on lines between bins;
+    that of a tone is a bin and a half through a Hann window. NaN where it does not fall so far inside the band.
     """
 
     frequency: float
@@ -200,17 +215,18 @@ class Peak:
             return cls(math.nan, math.nan, math.nan)
         k = int(np.nanargmax(power))
         step = float(frequency[1] - frequency[0]) if len(frequency) > 1 else 0.0
-        shift = 0.0
+        shift, rise = 0.0, 1.0
         if 0 < k < len(power) - 1 and power[k - 1 : k + 2].min() > 0:
             a, b, c = np.log(power[k - 1 : k + 2])
             shift = 0.5 * (a - c) / (a - 2 * b + c) if a - 2 * b + c < 0 else 0.0
-        low, high = _falls(power[k::-1]), _falls(power[k:])
-        return cls(float(frequency[k] + shift * step), float(power[k]), float((low + high) * step))
+            rise = min(math.exp((c - a) * shift / 4), MOST_RISE)
+        top = float(power[k]) * rise
+        low, high = _falls(power[k::-1], top / 2), _falls(power[k:], top / 2)
+        return cls(float(frequency[k] + shift * step), top, float((low + high) * step))
 
 
-def _falls(power: np.ndarray) -> float:
-    """Bins from the first to where the power has fallen to half of it, on a line between two of them."""
-    half = power[0] / 2
+def _falls(power: np.ndarray, half: float) -> float:
+    """Bins from the first to where the power has fallen to `half`, on a line between two of them."""
     below = np.flatnonzero(power <= half)
     if not below.size or not half > 0:
         return math.nan

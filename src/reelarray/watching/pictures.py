@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from .frames import Frames
 from .origin import Origin, printable
 from .wanted import Wanted
 
+log = logging.getLogger(__name__)
+
 LOCK = ".reelarray.lock"
-_DRAWING = threading.BoundedSemaphore(2)  # matplotlib takes some 90 MB while it draws, and mostly one core for all
+_told: set[tuple[str, float]] = set()  # analysers and centres that were warned of
 
 
 def draw(frames: Frames, path: Path, origin: Origin) -> None:
@@ -33,8 +35,11 @@ def draw(frames: Frames, path: Path, origin: Origin) -> None:
 
 def draw_zoomed(frames: Frames, path: Path, origin: Origin) -> None:
     """The averaged frames in a band around the centre that was asked for."""
-    power, center, half = frames.zoomed()
-    limits = {"center": center, "fmin": center - half, "fmax": center + half}
+    power, band = frames.zoomed()
+    center = band.center
+    if band.wrong:
+        warn_of_center(origin.analyser, frames.wanted.zoom_center, band.wrong)
+    limits = {"center": center, "fmin": center - band.half, "fmax": center + band.half}
     averaged = f", averages of {frames.wanted.n_avg}" if frames.wanted.n_avg > 1 else ""
     _draw(frames, power, path, origin, f"{_name(origin, frames)}, {megahertz(center)}{averaged}", **limits)
 
@@ -43,23 +48,29 @@ def _draw(frames: Frames, power: xr.DataArray, path: Path, origin: Origin, title
     wanted = frames.wanted
     low, high = wanted.levels or (None, None)
     watts = power.attrs.get("units") == "W" and wanted.scale == "dB"
-    with _DRAWING:
-        save_spectrogram(
-            power,
-            path,
-            end=_end(frames),
-            scale=wanted.scale,
-            reference="1 mW" if watts else None,
-            vmin=low,
-            vmax=high,
-            percentiles=wanted.limits,
-            cmap=wanted.color_map,
-            reduce=wanted.reduce,
-            elapsed=True,
-            title=title,
-            text=origin.text,
-            **more,
-        )
+    save_spectrogram(
+        power,
+        path,
+        end=_end(frames),
+        scale=wanted.scale,
+        reference="1 mW" if watts else None,
+        vmin=low,
+        vmax=high,
+        percentiles=wanted.limits,
+        cmap=wanted.color_map,
+        reduce=wanted.reduce,
+        elapsed=True,
+        title=title,
+        text=origin.text,
+        **more,
+    )
+
+
+def warn_of_center(analyser: str, given: float, wrong: str) -> None:
+    """Say once for each analyser why its zoomed pictures are not where they were asked for."""
+    if (analyser, given) not in _told:
+        _told.add((analyser, given))
+        log.warning("%s: zoom_center = %.10g Hz %s", analyser, given, wrong)
 
 
 def _end(frames: Frames) -> Any:

@@ -155,7 +155,10 @@ class _Reading(Reading):
 
     def folders(self, named: Any) -> tuple[str, ...]:
         if not named:
-            self.wrong.append('[paths] folder_path is missing: the folder to be watched, folder_path = "recordings"')
+            self.wrong.append(
+                '[paths] folder_path is missing: the folder to be watched, folder_path = "recordings"; FOLDER on the '
+                "command line"
+            )
             return ()
         folders = tuple(map(_absolute, (named,) if isinstance(named, str) else named))
         for folder in folders:
@@ -167,7 +170,9 @@ class _Reading(Reading):
 
     def path(self, paths: Mapping[str, Any], name: str, what: str) -> str | None:
         if not paths.get(name):
-            self.wrong.append(f"[paths] {name} is missing: a folder {what}")
+            self.wrong.append(
+                f"[paths] {name} is missing: a folder {what}; --{name.replace('_', '-')} on the command line"
+            )
             return None
         found = _absolute(paths[name])
         if os.path.exists(found) and not os.path.isdir(found):

@@ -14,9 +14,10 @@ from ..errors import SettingError
 from ..sinks.atomic import writing
 from ..sinks.locked import locked
 
+# duration_s is from start to stop, recorded_s without the gaps between them.
 COLUMNS = (
-    "analyser", "recording", "start", "stop", "seconds", "center_frequency_Hz", "bin_width_Hz", "peak_frequency_Hz",
-    "peak_power_W", "peak_power_dBm", "width_3dB_Hz", "partial",
+    "analyser", "recording", "start", "stop", "duration_s", "recorded_s", "center_frequency_Hz", "bin_width_Hz",
+    "peak_frequency_Hz", "peak_power_W", "peak_power_dBm", "width_3dB_Hz", "partial",
 )  # fmt: skip
 
 

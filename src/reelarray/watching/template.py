@@ -28,7 +28,8 @@ png = true
 npz = true
 averaged = true                         # <name>_averaged.npz
 zarr = "all"                            # averaged power of the whole recording; "preview", or "off"
-scale = "dB"                            # "linear" with color_map = "jet" is the look of datacrunch
+window = "hann"                         # of pictures, store and table; archives hold |X|^2 without one
+scale = "dB"                            # window = "boxcar", "linear" and color_map = "jet": the look of datacrunch
 color_map = "viridis"
 limits = [5, 99.9]                      # percentiles between which colours change
 # levels = [-120, -60]                  # or fixed ones

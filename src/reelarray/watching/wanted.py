@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Literal, get_args
 
 from ..errors import SettingError
 
+Window = Literal["hann", "boxcar", "hamming", "blackman", "blackmanharris", "flattop"]
 PREVIEW = 94  # frames that datacrunch looks at where its file does not say
 
 
@@ -30,6 +32,9 @@ class Wanted:
     png, npz : whether pictures, and archives of the spectrogram, are written
     averaged : whether an archive of the averaged spectrogram is written (where more than one row is averaged)
     zarr : stores of averaged power of the whole recording ("all"), of the first nframes ("preview"), or none ("off")
+    window : of the spectra in pictures, stores and table: "hann" keeps strong tones narrow; "boxcar" is the look of
+        datacrunch, and of the archives, which hold |X|^2 of samples as they are in any case; or "hamming", "blackman",
+        "blackmanharris", "flattop"
     scale : of the pictures, "dB" or "linear"
     color_map : of matplotlib
     limits : percentiles of what is shown, between which colours change
@@ -51,6 +56,7 @@ class Wanted:
     npz: bool = True
     averaged: bool = True
     zarr: Literal["off", "preview", "all"] = "off"
+    window: Window = "hann"
     scale: Literal["dB", "linear"] = "dB"
     color_map: str = "viridis"
     limits: tuple[float, float] = (5.0, 99.9)
@@ -84,9 +90,30 @@ class Wanted:
         for name, known in (
             ("layout", ("flat", "by_analyser")),
             ("zarr", ("off", "preview", "all")),
+            ("window", get_args(Window)),
             ("scale", ("dB", "linear")),
             ("reduce", ("mean", "max")),
             ("partial", ("keep", "drop")),
         ):
             if getattr(self, name) not in known:
                 yield f"{name}={getattr(self, name)!r}: one of {', '.join(known)} was expected"
+
+
+# What others call them.
+_ALIASES = {
+    "nfft": "lframes", "n_fft": "lframes", "window_length": "lframes", "frames": "nframes", "average": "n_avg",
+    "every": "n_avg", "center": "zoom_center", "span": "zoom_span", "cmap": "color_map", "percentiles": "limits",
+    "vmin": "levels", "vmax": "levels",
+}  # fmt: skip
+
+
+def check_known(given: Iterable[str]) -> None:
+    """Raise `SettingError` for names that are none of `Wanted`, with the nearest that are."""
+    known = [each.name for each in fields(Wanted)]
+    wrong = []
+    for name in given:
+        if name not in known:
+            near = _ALIASES.get(name) or next(iter(get_close_matches(name, known, 1)), None)
+            wrong.append(f"unknown {name!r}; " + (f"did you mean {near!r}?" if near else f"known are {sorted(known)}"))
+    if wrong:
+        raise SettingError("; ".join(wrong))
