@@ -154,6 +154,50 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, 
 # ---- axes ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("settings", "most"),
+    [
+        ({}, 0),
+        ({"cmap": "jet", "scale": "linear"}, 0),
+        ({"fmin": 1000, "fmax": 1100, "vmin": -60, "vmax": 0}, 0),
+        ({"log_frequency": True, "fmin": 20}, 1),  # matplotlib paints meshes over each other
+    ],
+)
+def test_colours_that_are_looked_up_are_those_of_matplotlib(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], most: int
+) -> None:
+    from reelarray.plot.still import Looked
+
+    x = ra.spectrogram(tone_with_gaps(), nfft=2048)
+    made = picture(save_spectrogram(x, tmp_path / "a.png", **settings))
+    replaced = []
+    monkeypatch.setattr(Looked, "replace", replaced.append)
+    expected = picture(save_spectrogram(x, tmp_path / "b.png", **settings))
+    assert len(replaced) == 1
+    assert abs(made - expected).max() <= most
+    assert len(np.unique(made.reshape(-1, 3), axis=0)) > 100
+
+
+def test_nothing_large_waits_for_the_collector(tmp_path: Path) -> None:
+    import gc
+    import tracemalloc
+
+    x = ra.spectrogram(tone_with_gaps(), nfft=2048)
+    save_spectrogram(x, tmp_path / "a.png")
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            save_spectrogram(x, tmp_path / "a.png")
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert kept < 6e6  # the values of one picture, 3 MB, were kept each time
+    assert peak - kept < 60e6
+
+
 def test_axes_say_what_they_show(agg: Any) -> None:
     spectra = ra.spectrogram(tone_with_gaps(rate=48000), nfft=2048)
     ax = spectra.reel.plot_spectrogram(ax=agg)
@@ -181,7 +225,8 @@ def test_no_more_than_the_pixels_reach_matplotlib(agg: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "unit"), [(0.0005, "µs"), (0.5, "ms"), (20.0, None), (4000.0, None), (86400.0 * 200, None)]
+    ("seconds", "unit"),
+    [(0.0005, "µs"), (0.0015, "ms"), (0.5, "ms"), (20.0, None), (4000.0, None), (86400.0 * 200, None)],
 )
 def test_time_axes_from_microseconds_to_months(agg: Any, seconds: float, unit: str | None) -> None:
     rate = Fraction(100) / Fraction(seconds).limit_denominator(10**6)
@@ -193,6 +238,13 @@ def test_time_axes_from_microseconds_to_months(agg: Any, seconds: float, unit: s
     )
     ax.figure.canvas.draw()
     assert len(ax.get_xticks()) > 2
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [(0.9, "ms"), (1.0, "s"), (1.6, "s"), (299.0, "s"), (301.0, "min")])
+def test_units_of_elapsed_time(agg: Any, seconds: float, unit: str) -> None:
+    x = ra.recording(np.ones((100, 2)), rate=100 / seconds, start="2022", units="Pa2", dims=["frequency"])
+    ax = plot_spectrogram(x.assign_coords(frequency=[1.0, 2.0]), ax=agg, elapsed=True)
+    assert ax.get_xlabel().endswith(f" UTC ({unit})")
 
 
 def test_recordings_without_a_start_count_seconds(agg: Any) -> None:

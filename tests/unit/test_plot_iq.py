@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ import xarray as xr
 
 import reelarray as ra
 from reelarray.errors import RecordingError
-from reelarray.plot import plot_area, plot_spectrogram, plot_spectrum, save_spectrogram
+from reelarray.plot import plot_area, plot_spectrogram, plot_spectrum, save_spectrogram, save_spectrum
 from reelarray.plot.pixels import pixels
 from reelarray.recordings import describe
 from reelarray.signal.powers import to_watts
@@ -68,7 +69,7 @@ def test_frequencies_count_from_the_centre_and_edges_are_those_of_bins_and_frame
     assert high == pytest.approx(CENTER + RATE / 2 - width / 2, abs=1e-6)
     assert ax.get_xlim() == pytest.approx((0, 40 * NFFT / RATE * 1e3), rel=1e-9)
     assert ax.get_xlabel() == "time since 2014-08-01 08:33:15.978272700 UTC (ms)"
-    assert "bins of 381.5 Hz, rows every 2.62 ms" in ax.get_title(loc="right")
+    assert "bins of 381.5 Hz (no window), rows every 2.62 ms" in ax.get_title(loc="right")
     ax.figure.canvas.draw()
     ticks = dict(zip(ax.get_yticks(), [t.get_text() for t in ax.get_yticklabels()], strict=True))
     assert ticks[CENTER] == "0"
@@ -286,3 +287,39 @@ def test_what_is_no_spectrum_is_refused(x: Any, message: str, agg: Any) -> None:
         x = spectra(3) if x == "rows" else xr.DataArray(np.ones(2, complex), dims="frequency")
     with pytest.raises(RecordingError, match=message):
         plot_spectrum(x, ax=agg)
+
+
+def test_titles_and_powers_of_ten_are_written_out(agg: Any) -> None:
+    one = to_watts(ra.power_spectrum(samples(8), nfft=64, scaling="spectrum")) * 3e-6
+    ax = plot_spectrum(one.assign_attrs(units="W", long_name="power spectrum"), ax=agg, scale="linear")
+    assert ax.get_title(loc="left") == "power spectrum"
+    assert ax.get_ylabel() == "power spectrum (10⁻⁸ W)"
+    assert "(Hann)" in ax.get_title(loc="right")
+    ax.figure.canvas.draw()
+    assert not ax.yaxis.get_offset_text().get_text()
+    assert [t.get_text() for t in ax.get_yticklabels()][1:3] == ["0", "0.5"]
+
+
+def test_a_spectrum_is_saved_whole_and_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    one = ra.power_spectrum(samples(8), nfft=256, scaling="spectrum")
+    made = [
+        save_spectrum(one, tmp_path / f"{k}.png", width_px=900, height_px=401, text={"Source": "run7"}, label="a")
+        for k in (1, 2)
+    ]
+    assert made[0].read_bytes() == made[1].read_bytes()
+    with Image.open(made[0]) as image:
+        assert image.size == (900, 401)
+        assert (image.info["Source"], image.info["Title"]) == ("run7", "power_spectrum")
+        drawn = (np.asarray(image.convert("RGB"), int) == (0x1F, 0x77, 0xB4)).all(axis=-1)
+    top = drawn.argmax(axis=0)[90:865]
+    highest = int(np.where(drawn.any(axis=0)[90:865], top, 999).argmin()) + 90
+    assert highest == pytest.approx(86 + (TONE / NFFT + 0.5) * (900 - 86 - 30), abs=4)
+    for name, settings, message in (
+        ("a.jpg", {}, "png"), ("a.png", {"width": 3}, "width_px"), ("a.png", {"width_px": 100}, "no room"),
+    ):  # fmt: skip
+        with pytest.raises(RecordingError, match=message):
+            save_spectrum(one, tmp_path / name, **settings)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1.png", "2.png"]

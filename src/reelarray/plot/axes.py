@@ -13,8 +13,8 @@ from ..recordings import clock
 
 _DAY = 86400.0
 _ELAPSED = (
-    (2e-3, "µs", 1e-6),
-    (2.0, "ms", 1e-3),
+    (1e-3, "µs", 1e-6),
+    (1.0, "ms", 1e-3),
     (300.0, "s", 1.0),
     (3 * 3600.0, "min", 60.0),
     (3 * _DAY, "h", 3600.0),
@@ -127,18 +127,22 @@ def hertz(width: float) -> str:
 
 def label_levels(bar: Any, made: xr.DataArray) -> None:
     """Ticks and label of a colour bar; a power of ten that all ticks share stands in the label."""
-    from matplotlib.ticker import FuncFormatter
-
     name, units = str(made.attrs.get("long_name", "level")), str(made.attrs.get("units", "dB"))
-    text = pretty_units(units)
-    if not is_decibel(units):
-        largest = max(map(abs, bar.mappable.get_clim()))
-        power = int(np.floor(np.log10(largest))) if largest > 0 else 0
-        if not -2 <= power <= 3:
-            bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:.4g}"))
-            text = f"10{str(power).translate(_RAISED)} {text}"
+    text = level_ticks(bar.ax.yaxis, units, max(map(abs, bar.mappable.get_clim())))
     bar.set_label(f"{name}\n({text})")
     bar.outline.set_visible(False)
+
+
+def level_ticks(axis: Any, units: str, largest: float) -> str:
+    """Ticks of an axis of levels; the unit as it is printed, after the power of ten that the ticks leave out."""
+    from matplotlib.ticker import FuncFormatter
+
+    text = pretty_units(units)
+    power = int(np.floor(np.log10(largest))) if largest > 0 else 0
+    if is_decibel(units) or -2 <= power <= 3:
+        return text
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:.4g}".replace("-", "−")))
+    return f"10{str(power).translate(_RAISED)} {text}"
 
 
 def pretty_units(units: str) -> str:

@@ -250,16 +250,23 @@ def _title(x: xr.DataArray, made: xr.DataArray) -> str:
 
 
 def _resolution(x: xr.DataArray, made: xr.DataArray) -> str:
-    """Width of a bin and length of a row, where all are alike, and what a pixel is made of."""
+    """Width of a bin, window and length of a row, where all are alike, and what a pixel is made of."""
     parts = []
     frequency = x["frequency"].values
     if len(frequency) > 1 and "lower" not in x["frequency"].coords:
         width = float(frequency[-1] - frequency[0]) / (len(frequency) - 1)
         if abs(float(frequency[1] - frequency[0]) - width) <= 1e-6 * width:
-            parts.append(f"bins of {hertz(width)}")
+            parts.append(f"bins of {hertz(width)}{window_of(x)}")
     if isinstance(x.xindexes.get("time"), ClockIndex):
         parts.append(f"rows every {duration(float(1 / clock(x).row_rate))}")
     return ", ".join([*parts, *filter(None, [made.attrs["pixels"]])])
+
+
+def window_of(x: xr.DataArray) -> str:
+    """The window that spectra were made through, in brackets; nothing where it has no short name."""
+    name = str(x.attrs.get("window", ""))
+    said = {"hann": "Hann", "hamming": "Hamming", "blackman": "Blackman", "boxcar": "no window"}.get(name, name)
+    return f" ({said})" if name.isidentifier() else ""
 
 
 def metadata(x: xr.DataArray, kind: str = "spectrogram") -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,12 @@ import xarray as xr
 
 from ..decibels import is_decibel
 from ..errors import RecordingError
-from .axes import hertz, label_frequency, pretty_units
+from .axes import hertz, label_frequency, level_ticks
 from .levels import LevelScale, levels
 from .pixels import frequency_rows
-from .spectrogram import center_of, check_matplotlib
+from .spectrogram import center_of, check_matplotlib, metadata, png, window_of
+
+_AROUND = (86, 30, 62, 40)  # pixels left, right, below and above the Axes of `save_spectrum`, for labels
 
 
 def plot_spectrum(
@@ -45,7 +49,7 @@ def plot_spectrum(
     fmin, fmax : Hz
     center : Hz that frequencies are shown as an offset from; `center_frequency` unless given, 0 for none
     width : pixels, those of the Axes unless given
-    title : text above, in place of the name
+    title : text above, in place of what the spectrum is, its `long_name`
     line : of matplotlib's lines, such as label=, color=
 
     Raises
@@ -90,14 +94,71 @@ def plot_spectrum(
         log=log_frequency,
         center=None if log_frequency else center_of(x, center),
     )
-    ax.set_ylabel(f"{made.attrs.get('long_name', 'level')} ({pretty_units(str(made.attrs.get('units', 'dB')))})")
+    text = level_ticks(ax.yaxis, str(made.attrs.get("units", "dB")), max(map(abs, ax.get_ylim())))
+    ax.set_ylabel(f"{made.attrs.get('long_name', 'level')} ({text})")
     ax.grid(alpha=0.3)
-    ax.set_title(str(x.name or "spectrum") if title is None else title, loc="left", fontsize="medium", parse_math=False)
+    if title is None:
+        title = str(x.attrs.get("long_name") or x.name or "spectrum")
+    ax.set_title(title, loc="left", fontsize="medium", parse_math=False)
     each = (bins.stop - bins.start) / len(groups)
     step = float(np.diff(frequency.values).mean()) if len(values) > 1 else 0.0
-    told = [f"bins of {hertz(step)}"] * (step > 0) + [f"lowest, mean and highest of {each:.3g} bins"] * (each > 1)
+    told = [f"bins of {hertz(step)}{window_of(x)}"] * (step > 0)
+    told += [f"lowest, mean and highest of {each:.3g} bins"] * (each > 1)
     ax.set_title(", ".join(told), loc="right", fontsize="small", color="#666666")
     return ax
+
+
+def save_spectrum(
+    x: xr.DataArray,
+    path: Any,
+    *,
+    width_px: int = 1200,
+    height_px: int = 500,
+    text: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> Path:
+    """Draw one spectrum, (frequency) [u2 Hz-1, u2, W, or dB], into a PNG file, and return its path.
+
+    The file appears whole or not at all, and the same array gives the same bytes. No pyplot is involved.
+
+    Parameters
+    ----------
+    x : from `power_spectrum`, or one row of a spectrogram
+    path : ends in .png; its folder must exist
+    width_px, height_px : size of the whole picture
+    text : kept in the file, by name, beside the attributes of the array
+    settings : of `plot_spectrum`, except ax and width
+
+    Raises
+    ------
+    RecordingError : another suffix, too few pixels, or what `plot_spectrum` refuses
+
+    >>> import tempfile
+    >>> from reelarray import power_spectrum, recording
+    >>> x = recording(np.sin(np.arange(8000.0)), rate=8000, start="2022-03-01", units="Pa")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_spectrum(power_spectrum(x, nfft=256), f"{folder}/sine.png").stat().st_size > 1000
+    True
+    """
+    check_matplotlib()
+    from .still import save, still_figure
+
+    path = png(path)
+    if unknown := settings.keys() & {"ax", "width"}:
+        raise RecordingError(f"{', '.join(sorted(unknown))}: the picture sets these itself; pass width_px=, height_px=")
+    left, right, bottom, top = _AROUND
+    if width_px - left - right < 50 or height_px - top - bottom < 50:
+        raise RecordingError(
+            f"a picture of {width_px} x {height_px} pixels has no room; 300 x 160 or more was expected"
+        )
+    figure = still_figure(width_px, height_px)
+    across, down = width_px - left - right, height_px - bottom - top
+    ax = figure.add_axes((left / width_px, bottom / height_px, across / width_px, down / height_px))
+    plot_spectrum(x, ax=ax, width=across, **settings)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(loc="upper right", fontsize="small")
+    save(figure, path, metadata(x, "spectrum") | dict(text or {}))
+    return path
 
 
 def _check(x: Any) -> tuple[xr.DataArray, np.ndarray]:
