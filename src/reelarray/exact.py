@@ -17,8 +17,8 @@ _WIDE = 2**46  # below this three 16-bit limbs do
 def exact_rate(rate: int | float | str | Fraction) -> Fraction:
     """Samples a second as an exact ratio; a float becomes the simplest ratio within its last digits.
 
-    >>> exact_rate(48000), exact_rate(48000 / 1.001), exact_rate("1/60")
-    (Fraction(48000, 1), Fraction(48000000, 1001), Fraction(1, 60))
+    >>> exact_rate(48000), exact_rate(48000 / 1.001), exact_rate("48000/1.001"), exact_rate("1/60")
+    (Fraction(48000, 1), Fraction(48000000, 1001), Fraction(48000000, 1001), Fraction(1, 60))
     """
     if isinstance(rate, bool) or not isinstance(rate, int | float | str | Fraction | np.integer | np.floating):
         raise ClockError(f"rate={rate!r} is not a number of samples a second")
@@ -32,7 +32,11 @@ def exact_rate(rate: int | float | str | Fraction) -> Fraction:
                 return simple
         return exact
     try:
-        exact = Fraction(int(rate) if isinstance(rate, np.integer) else rate)
+        if isinstance(rate, str):
+            over, _, under = rate.partition("/")
+            exact = Fraction(over) / Fraction(under or 1)
+        else:
+            exact = Fraction(int(rate) if isinstance(rate, np.integer) else rate)
     except (ValueError, ZeroDivisionError):
         raise ClockError(f"rate={rate!r} is not a number of samples a second") from None
     if exact <= 0:

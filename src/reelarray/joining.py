@@ -104,7 +104,9 @@ def join_files(files: Files, overlap: str) -> Pieces:
         apart = start[1:] - (start[:-1] + files.duration(count[:-1]))
     lasts = files.duration(count)
     near = (apart >= -files.tolerance.ns) & (apart <= files.tolerance.gap(lasts[:-1], lasts[1:]))
-    joined = np.append(False, near)[: len(row)] & ~(files.apart[row] & (skip == 0))
+    own = files.row[row]
+    follows_own = np.append(False, own[1:] == own[:-1])  # a jump is one between parts of a file, not of two
+    joined = np.append(False, near)[: len(row)] & ~(files.apart[row] & (skip == 0) & follows_own)
     return Pieces(files.row[row], files.skip[row] + skip, count, start, joined)
 
 
@@ -163,8 +165,8 @@ def _cut_overlaps(files: Files, *, first: bool) -> tuple[np.ndarray, np.ndarray,
             end = new.end(files)
             pieces = [*(s.before(start, files) for s in shared), new, *(s.after(end, files) for s in shared)]
         kept += [span for span in pieces if span.count]
-    used = {span.row for span in kept}
-    for k in sorted(set(range(len(files.start))) - used):
-        log.warning("%s is left out: other files have all its time, and overlap= prefers them", files.path[k])
+    used = {int(files.row[span.row]) for span in kept}
+    for path in dict.fromkeys(files.path[k] for k, row in enumerate(files.row.tolist()) if row not in used):
+        log.warning("%s is left out: other files have all its time, and overlap= prefers them", path)
     columns = np.array([(s.row, s.skip, s.count, s.start) for s in kept], np.int64).T
     return columns[0], columns[1], columns[2], columns[3]

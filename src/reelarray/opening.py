@@ -144,7 +144,10 @@ def open_recordings(
     _tell_oddities(chosen)
     files = Files.of(chosen, tolerance)
     pieces = join_files(files, overlap)
-    table = _table(chosen, calibrated, dtype).take_rows(pieces.row, pieces.skip, pieces.count).pick(channel)
+    # Parts of a file that lie end to end in it are read as one, however far they are apart in time.
+    heads = np.flatnonzero(np.append(True, (np.diff(pieces.row) != 0) | (np.diff(pieces.skip) != pieces.count[:-1])))
+    counts = np.add.reduceat(pieces.count, heads)
+    table = _table(chosen, calibrated, dtype).take_rows(pieces.row[heads], pieces.skip[heads], counts).pick(channel)
     clock = SampleClock.of_segments(
         pieces.start,
         pieces.count,
@@ -247,16 +250,20 @@ _VALUE_TYPES = ("float32", "float64", "complex64", "complex128")
 def _described(paths: list[Any], format: str | None, **given: Any) -> dict[str, Any]:
     """Of these keywords, those by which the caller describes files without a header, as format="raw" takes them.
 
-    For all other formats they choose among files, and say the type of values; so does a dtype= that names one.
+    For all other formats they choose among files, and say the type of values; so does a dtype= that names one, but for
+    format="raw", which cannot do without the type of what is stored.
     """
     options = [described_by(path, format) for path in paths]
-    return {
+    stored = format == "raw" or (isinstance(given["dtype"], str) and given["dtype"] not in _VALUE_TYPES)
+    described = {
         name: value
         for name, value in given.items()
-        if value is not None
-        and all(name in each for each in options)
-        and (name != "dtype" or (isinstance(value, str) and value not in _VALUE_TYPES))
+        if value is not None and all(name in each for each in options) and (name != "dtype" or stored)
     }
+    kind = described.get("dtype")
+    if kind is not None and (not isinstance(kind, str) or kind in _VALUE_TYPES):
+        described["dtype"] = np.dtype(kind).str
+    return described
 
 
 def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:
@@ -290,6 +297,8 @@ def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:
 def _of_counts(rows: pd.DataFrame) -> dict[str, Any]:
     """Units of counts; what a count is worth, where the files say so in units and agree."""
     units, scales = str(rows["units"].iloc[0]), rows["scale"].unique().tolist()
+    if scales == [1.0] and all(np.dtype(dtype).kind in "fc" for dtype in rows["dtype"].unique()):
+        return {}  # what is stored are the values themselves
     known = {} if units == "1" or len(scales) > 1 else {"scale": float(scales[0]), "scale_units": units}
     return {"units": "1", **known}
 
@@ -304,6 +313,8 @@ def _attrs(rows: pd.DataFrame, left_out: int) -> dict[str, Any]:
             attrs[name] = str(rows[name].iloc[0])
     said = rows["metadata"].iloc[0] or {}
     for name in STATED:
+        if len(rows) > 1 and name in ("segments", "annotations"):  # numbers of samples of one file
+            continue
         if name in said and (len(rows) == 1 or all((each or {}).get(name) == said[name] for each in rows["metadata"])):
             attrs[name] = said[name]
     if len(rows) == 1 and (rest := {name: value for name, value in said.items() if name not in STATED}):

@@ -92,6 +92,7 @@ class Format:
     dims : names of the dimensions after `time`; pairs I, Q have one more, `iq`
     complete : path -> is the file finished, by what its own header declares? None where the format cannot tell. Reads
         the header only; a file that is shorter than its header is not finished; raises `FormatError` for another one
+    alone : whether all that the header says is in the file itself; else it is never kept in a cache
     listed : the suffixes that a search of folders takes by itself; None takes all, and () is for those that say little
     """
 
@@ -103,3 +104,4 @@ class Format:
     dims: tuple[str, ...] = ("channel",)
     complete: Callable[[str], bool | None] = cannot_tell
     listed: tuple[str, ...] | None = None
+    alone: bool = True

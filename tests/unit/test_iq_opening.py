@@ -229,3 +229,59 @@ def test_a_description_beside_its_file_is_no_second_recording(jumping):
     both = ra.open_recordings(path.parent, cache=False)
     np.testing.assert_array_equal(both.values, volts(counts))
     np.testing.assert_allclose(ra.open_recording(meta, cache=False).values, volts(counts), rtol=1e-6)
+
+
+def test_a_file_that_fills_the_pause_of_another_joins_both(tmp_path):
+    """1000 samples are 2.56 ms: a, b, and the rest of a follow each other without a gap."""
+    first = write_tiq(tmp_path / "a.tiq", 2000, datasets=2, gaps=[1000 / RATE])
+    second = write_tiq(tmp_path / "b.tiq", 1000, date_time="2014-08-01T10:33:15.9808327+02:00")
+    x = ra.open_recordings(tmp_path, cache=False)
+    assert ra.segments(x)["joined"].tolist() == [False, True, True]
+    np.testing.assert_array_equal(x.values, volts(np.concatenate([first[:1000], second, first[1000:]])))
+
+
+def test_parts_of_a_file_are_read_as_one(tmp_path, monkeypatch):
+    from reelarray.formats.pcm import PcmSource
+
+    counts = write_tiq(tmp_path / "a.tiq", 4000, datasets=40, gaps=[0.01] * 39)
+    reads = []
+    real = PcmSource.read
+    monkeypatch.setattr(PcmSource, "read", lambda self, *range_: reads.append(range_) or real(self, *range_))
+    np.testing.assert_array_equal(ra.open_recording(tmp_path / "a.tiq", cache=False).values, volts(counts))
+    assert reads == [(0, 4000)]
+
+
+def test_attributes_of_one_file_are_not_those_of_several(tmp_path):
+    for k in range(2):
+        write_tiq(tmp_path / f"{k}.tiq", 100, date_time=f"2014-08-01T10:33:{k}0+02:00")
+    x = ra.open_recordings(tmp_path, cache=False)
+    assert "segments" not in x.attrs
+    assert x.attrs["bandwidth"] == 312_500
+
+
+def test_headers_that_are_made_of_other_files_are_read_each_time(tmp_path):
+    import json
+
+    meta = tmp_path / "x.sigmf-meta"
+    about = {"core:datatype": "cf32_le", "core:version": "1.2.0", "core:sample_rate": 100.0}
+    document = {"global": about, "captures": [{"core:sample_start": 0}], "annotations": []}
+    meta.write_text(json.dumps(document))
+    for frames in (10, 20):
+        (tmp_path / "x.sigmf-data").write_bytes(bytes(8 * frames))
+        assert ra.open_recording(meta, cache=tmp_path / "kept.json").sizes["time"] == frames
+
+
+@pytest.mark.parametrize("rate", [1e38, 2e9, 1e-9])
+def test_rates_that_no_clock_can_tell_are_errors_of_their_file_alone(tmp_path, rate):
+    np.zeros(1000, np.complex64).tofile(tmp_path / "x.cf32")
+    with pytest.raises(RecordingError, match=r"x\.cf32.*no recording that a clock in nanoseconds can tell"):
+        ra.open_recording(tmp_path / "x.cf32", rate=rate, cache=False)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", np.complex64, np.dtype("<c8"), "cf32_le"])
+def test_headerless_samples_of_a_type_that_numpy_names(tmp_path, dtype):
+    values = np.arange(20, dtype=np.float32).view(np.complex64)
+    values.tofile(tmp_path / "x.dat")
+    x = ra.open_recording(tmp_path / "x.dat", format="raw", rate="48000/1.001", dtype=dtype, cache=False)
+    np.testing.assert_array_equal(x.values, values)
+    assert float(ra.rate(x)) == pytest.approx(48000 / 1.001)

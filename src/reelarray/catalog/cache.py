@@ -19,7 +19,7 @@ from reelarray.catalog.columns import Headers, Make
 log = logging.getLogger(__name__)
 
 # Goes up whenever a header is read differently: a cache of another version is read again, not trusted.
-VERSION = 4
+VERSION = 5
 _NUMBERS = ("bytes", "modified", "make", "frames", "start")
 
 

@@ -50,10 +50,11 @@ def read_headers(
     found.put(missing, _probe_all([files[k] for k in missing], format, options, threads))
     if missing:
         log.info("%d headers read, %d from the cache", len(missing), len(files) - len(missing))
+    alone = found.numbers(lambda make: formats.get_format(make.format).alone, False, np.bool_)
     for place, rows in stores.items():
         if not missing and len(rows) == len(known[place]):
             continue  # nothing read, nothing gone
-        fresh = found.take(rows[(found.make[rows] != UNREAD) & (found.modified[rows] != 0)])
+        fresh = found.take(rows[(found.make[rows] != UNREAD) & (found.modified[rows] != 0) & alone[rows]])
         complete = all(files[k].root in whole for k in rows.tolist())
         kept = fresh if complete else _newest(known[place], fresh)
         if _keys(kept) != _keys(known[place]):

@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from ..errors import FormatError
+from ..exact import NANOSECONDS
 from ..source import Format, Header, Source
 from .ranges import HeaderBytes, is_remote
 
@@ -36,6 +37,7 @@ _OURS = {
     "tdms": "reelarray.formats.tdms:FORMAT",
 }
 _MAGIC_BYTES = 512
+_LATEST = 2**62  # ns: labels and what is computed of them stay within 64 bits
 
 
 def format_names() -> tuple[str, ...]:
@@ -120,7 +122,24 @@ def probe(path: str | os.PathLike[str], format: str | None = None, **options: An
             f"{path}: its format {chosen.name!r} takes {', '.join(sorted(known)) or 'no options'}, and {wrong[0]}= was "
             "given; leave it out, or open the files of each format apart (pattern=)"
         )
-    return chosen.probe(path, **options)
+    header = chosen.probe(path, **options)
+    _check_times(header)
+    return header
+
+
+def _check_times(header: Header) -> None:
+    """Refuse what no clock of whole nanoseconds in 64 bits can tell, before anything computes with it."""
+    cycles, seconds = header.rate.as_integer_ratio()
+    frame, since = header.breaks[-1] if header.breaks else (0, 0)
+    ends = (header.frames - frame) * NANOSECONDS * seconds + since * cycles  # ns, times the cycles
+    start = header.start_ns or 0
+    if cycles > NANOSECONDS * seconds or ends > _LATEST * cycles or not -_LATEST < start < _LATEST:
+        shown = f"{float(header.rate):.6g}" if cycles < 10**300 else "more than 1e+300"
+        raise FormatError(
+            f"{header.path}: {header.frames:,} frames at {shown} Hz"
+            f"{' with jumps of time' if header.breaks else ''} are no recording that a clock in nanoseconds can tell "
+            "(1 GHz and 146 years are the most); its header is damaged: skip it, or pass what it should say"
+        )
 
 
 def is_complete(path: str | os.PathLike[str], format: str | None = None) -> bool | None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError
+from ..errors import ClockError, FormatError
+from ..exact import exact_rate
 from ..source import Header, Layout, Source
 from .pcm import Encoding, PcmSource, encoding
 from .ranges import HeaderBytes
@@ -126,7 +127,7 @@ def headerless(
     file: HeaderBytes,
     format: str,
     *,
-    rate: float | Fraction,
+    rate: float | str | Fraction,
     dtype: str,
     channels: int = 1,
     offset: int = 0,
@@ -167,21 +168,21 @@ def headerless(
     )
 
 
-def exact_rate(rate: float | Fraction) -> Fraction:
-    """A float means the decimal number that was written, not the nearest binary fraction."""
-    return Fraction(str(rate)) if isinstance(rate, float) else Fraction(rate)
-
-
 def check_radio(
     path: str,
     *,
-    rate: float | Fraction | None = None,
+    rate: float | str | Fraction | None = None,
     center_frequency: float | None = None,
     scale: float | None = None,
 ) -> None:
     """Refuse what cannot be: raises `FormatError` that names the keyword. None is left alone."""
-    if rate is not None and not (math.isfinite(rate) and rate > 0):
-        raise FormatError(f"{path}: rate={rate} was given, a number of samples a second > 0 was expected")
+    if rate is not None:
+        try:
+            exact_rate(rate)
+        except ClockError:
+            raise FormatError(
+                f"{path}: rate={rate} was given, a number of samples a second > 0 was expected"
+            ) from None
     if center_frequency is not None and not math.isfinite(center_frequency):
         raise FormatError(
             f"{path}: center_frequency={center_frequency} was given, a number of Hz was expected; leave it out if it "

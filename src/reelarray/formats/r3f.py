@@ -297,4 +297,5 @@ FORMAT = Format(
     source=source,
     complete=complete,
     listed=(".r3f", ".r3a"),
+    alone=False,
 )

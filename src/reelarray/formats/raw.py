@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import closing
 from fractions import Fraction
 
@@ -16,7 +15,7 @@ from .ranges import HeaderBytes
 def probe(
     path: str,
     *,
-    rate: float | Fraction | None = None,
+    rate: float | str | Fraction | None = None,
     dtype: str | None = None,
     channels: int = 1,
     offset: int = 0,
@@ -27,7 +26,7 @@ def probe(
 
     Parameters
     ----------
-    rate : frames a second [Hz]
+    rate : frames a second [Hz]: a number, or a ratio such as "48000/1.001"
     dtype : how one sample is stored: "<i2", "<i3" (24 bits, packed), "u1" (128 is zero), ">f4" ...; for complex samples
         "ci8", "cu8", "ci16_le", "ci16_be", "cu16_le", "ci32_le", "cf32_le", "cf64_le" ... (I before Q, bits of each)
     channels : samples a frame, channel after channel
@@ -44,10 +43,10 @@ def probe(
             "the type of a sample, such as rate=48000, dtype='<i2', and channels= and offset= (bytes) where they are "
             "not 1 and 0; complex samples have types such as 'cf32_le', 'ci16_le' or 'cu8'"
         )
-    if not (math.isfinite(rate) and rate > 0 and channels >= 1 and offset >= 0):
+    check_radio(path, rate=rate, center_frequency=center_frequency, scale=scale)
+    if not (channels >= 1 and offset >= 0):
         raise FormatError(
-            f"{path}: rate={rate}, channels={channels}, offset={offset} were given; rate > 0 Hz, channels >= 1 and "
-            "offset >= 0 bytes are possible"
+            f"{path}: channels={channels}, offset={offset} were given; channels >= 1 and offset >= 0 bytes are possible"
         )
     if is_pairs(dtype):
         with closing(HeaderBytes(path)) as file:
@@ -61,7 +60,6 @@ def probe(
                 center_frequency=center_frequency,
                 scale=scale,
             )
-    check_radio(path, center_frequency=center_frequency, scale=scale)
     stored = encoding(dtype)
     with closing(HeaderBytes(path)) as file:
         size, modified_ns = file.size, file.modified_ns

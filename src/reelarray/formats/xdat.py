@@ -174,4 +174,5 @@ FORMAT = Format(
     probe=probe,
     source=source,
     complete=complete,
+    alone=False,
 )

@@ -264,4 +264,5 @@ FORMAT = Format(
     source=source,
     complete=complete,
     listed=(META, ARCHIVE),
+    alone=False,
 )
