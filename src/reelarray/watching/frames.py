@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,11 +85,12 @@ class Frames:
         return self.power(made.isel(frequency=slice(int(inside[0]), int(inside[-1]) + 1))), band
 
     def mean(self) -> xr.DataArray:
-        """Mean power of all rows, (frequency)."""
-        total = average(self.rows, max(1, self.rows.sizes["time"]), remainder="keep", dtype="float64").compute()
-        weights = total["count"] if "count" in total.coords else xr.ones_like(total["time"], int)
-        values = np.average(total.values, axis=0, weights=weights.values)
-        return self.power(total.isel(time=0, drop=True).copy(data=values))
+        """Mean power of all rows, (frequency), summed row after row in float64."""
+        total = np.zeros(self.rows.sizes["frequency"])
+        for block in _blocks(self.rows):
+            for row in block:
+                total += row
+        return self.power(self.rows.isel(time=0, drop=True).copy(data=total / self.rows.sizes["time"]))
 
 
 def whole(x: xr.DataArray, wanted: Wanted) -> xr.DataArray:
@@ -167,11 +169,19 @@ def _rows(x: xr.DataArray, length: int, window: str) -> xr.DataArray:
 def _in_memory(rows: xr.DataArray) -> xr.DataArray:
     """The same rows, computed block by block into one array: never twice in memory."""
     out, row = np.empty(rows.shape, rows.dtype), 0
-    for k in range(rows.data.numblocks[0]):
-        block = rows.data.blocks[k].compute()
+    for block in _blocks(rows):
         out[row : row + len(block)] = block
         row += len(block)
     return rows.copy(data=out)
+
+
+def _blocks(rows: xr.DataArray) -> Iterator[np.ndarray]:
+    """What is in memory, or block after block of what is not: never more than one."""
+    if rows.chunks is None:
+        yield rows.values
+        return
+    for k in range(rows.data.numblocks[0]):
+        yield rows.data.blocks[k].compute()
 
 
 def _averaged(rows: xr.DataArray, wanted: Wanted) -> xr.DataArray:
