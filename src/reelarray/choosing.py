@@ -103,6 +103,10 @@ def _cannot_be_used(rows: pd.DataFrame, reason: pd.Series, among: int) -> Except
     if timeless.any():
         advice.append("timestamp=, timezone= or start= to say when they start")
     kind = ClockError if timeless.all() else RecordingError
+    if among == 1:  # its own error says it all
+        path, why = str(rows["path"].iloc[0]), str(reason.iloc[0]).removeprefix("unreadable: ")
+        named = why if os.path.basename(path) in why else f"{path}: {why}"
+        return kind(f"{named}; pass {', or '.join(advice)}" if advice else named)
     way_out = f"pass {', or '.join(advice)}" if advice else "nothing is left to open"
     return kind(f"{len(rows)} of {among} files cannot be used ({shown(found)}); {way_out}")
 
