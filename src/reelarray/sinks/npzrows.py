@@ -32,14 +32,15 @@ def rows_of(x: xr.DataArray) -> dict[str, Any]:
     """The members of an archive: axes in float64, power in float32 (lazy where it was), and what tells them."""
     clock = clock_of(x)
     length = int(x.attrs.get("window_length", 0)) or round(float(clock.span / clock.parts))
+    rate = float(x.attrs.get("sample_rate", clock.rate))  # the clock counts the samples of the files
     known = clock.size and clock.absolute
     start = f"{clock.text(clock.begins(np.array([0]))[0])}Z" if known else ""
     center = float(x.coords["center_frequency"]) if "center_frequency" in x.coords else 0.0
     return {
         "arr_0": x["frequency"].values.astype(np.float64)[None, :],
-        "arr_1": _starts(x, clock, length)[:, None],
+        "arr_1": _starts(x, clock, length, rate)[:, None],
         "arr_2": x.data if x.dtype == np.float32 else x.data.astype(np.float32),
-        "fs": np.float64(clock.rate),
+        "fs": np.float64(rate),
         "center": np.float64(center),
         "units": str(x.attrs.get("units", "1")),
         "start_time": start,
@@ -47,18 +48,21 @@ def rows_of(x: xr.DataArray) -> dict[str, Any]:
     }
 
 
-def _starts(x: xr.DataArray, clock: SampleClock, length: int) -> np.ndarray:
+def _starts(x: xr.DataArray, clock: SampleClock, length: int, rate: float) -> np.ndarray:
     """Starts of the frames; groups of fewer rows than others are labelled as whole ones, and are put right here."""
-    starts = frame_starts(clock, length)
+    starts = frame_starts(clock, length, rate)
     hop = x.attrs.get("hop")
     if "count" in x.coords and x["count"].dims == ("time",) and isinstance(hop, int):
-        whole = (clock.span / clock.parts - length) / hop + 1  # rows of a group
-        starts = starts - (whole - x["count"].values) / 2 * hop / float(clock.rate)
+        span = clock.span / clock.parts * (rate / float(clock.rate))
+        whole = (span - length) / hop + 1  # rows of a group
+        starts = starts - (whole - x["count"].values) / 2 * hop / rate
     return starts
 
 
-def frame_starts(clock: SampleClock, length: int) -> np.ndarray:
+def frame_starts(clock: SampleClock, length: int, rate: float) -> np.ndarray:
     """Where the frames of `length` samples begin [s], since the first sample of the first; of averages, their mean.
+
+    `rate` is that of these samples: of those that `zoom` or `resample` made, not that of the clock.
 
     Multiples of the frame's length in float64, not differences of times in whole ns, within what one file holds
     without a gap.
@@ -67,7 +71,7 @@ def frame_starts(clock: SampleClock, length: int) -> np.ndarray:
         return np.zeros(0)
     rows = np.arange(clock.size)
     stretch, position = clock.positions(rows)
-    half = length / 2 / float(clock.rate)
+    half = length / 2 / rate
     seconds = (clock.labels(rows) - clock.begins(np.array([0]))[0]) / NANOSECONDS - half
     anchors = seconds[clock.first]
     lead = clock.lead / clock.parts / float(clock.rate)
