@@ -136,6 +136,14 @@ n_avg = 0
         assert any(part in each for each in told), (part, told)
 
 
+def test_what_is_missing_is_named_as_key_and_as_flag() -> None:
+    folder, output = problems({})
+    assert "folder_path is missing" in folder
+    assert "FOLDER on the command line" in folder
+    assert "[paths] output_path is missing" in output
+    assert "--output-path on the command line" in output
+
+
 def test_files_that_are_none(folder: Path) -> None:
     with pytest.raises(SettingError, match="no TOML"):
         load_settings(write(folder, "[paths\n"))
