@@ -84,7 +84,10 @@ class Spectrum:
         doubled = power and not self.two_sided and scaling != "raw"
         scale = float(np.sqrt((2 if doubled else 1) / scales[scaling]))
         made = NamedTaper(self.window, self.window_length, scale, str(real))
-        return made if taper.nbytes > SENT and self.named else (taper * scale).astype(real)
+        # The bits of a long "dpss" depend on the threads that LAPACK has where it is made.
+        name = self.window[0] if isinstance(self.window, tuple) and self.window else self.window
+        anywhere = self.named and not str(name).startswith("dpss")
+        return made if taper.nbytes > SENT and anywhere else (taper * scale).astype(real)
 
     @property
     def named(self) -> bool:
@@ -110,6 +113,7 @@ class Spectrum:
         else:
             name = f"given sha256:{sha256(self.taper().astype('<f8').tobytes()).hexdigest()[:12]}"
         settings = {"nfft": self.nfft, "hop": self.hop, "window": name, "window_length": self.window_length}
+        settings["sample_rate"] = self.rate
         how = {"detrend": str(detrend or "none"), "precision": str(real), "engine": engine}
         return {**settings, "scaling": scaling or "none", **how}
 
@@ -149,7 +153,7 @@ class NamedTaper:
 
 
 def named_taper(window: Any, length: int) -> np.ndarray:
-    """`scipy.signal.get_window`, to the bit; the two usual windows without an import that takes 45 MB and half a second.
+    """`scipy.signal.get_window`, to the bit; the two usual windows without an import that takes 45 MB and 0.5 s.
 
     >>> named_taper("hann", 4), named_taper("boxcar", 2)
     (array([0. , 0.5, 1. , 0.5]), array([1., 1.]))
