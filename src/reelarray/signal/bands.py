@@ -57,16 +57,20 @@ class Bins:
         ------
         RecordingError : frequencies outside the bins
         """
-        room, top = ON_EDGE * self.step, self.right[-1]
-        if self.period:
-            top = max(top, self.left[0] + self.period + self.step / 2)
+        wraps = bool(self.period) and len(self.centres) % 2 == 0  # of an odd nfft the bins end where the period does
+        room, top = ON_EDGE * self.step, self.right[-1] + (self.step / 2 if wraps else 0.0)
         if low < self.left[0] - room or high > top + room:
             raise RecordingError(
                 f"{low:.12g} to {high:.12g} Hz were asked for; the spectra hold {self.left[0]:.12g} to {top:.12g} Hz"
             )
+        if self.period and high - low > self.period + room:
+            raise RecordingError(
+                f"{low:.12g} to {high:.12g} Hz were asked for, more than the {self.period:.12g} Hz that the spectra "
+                "repeat themselves after; a band of one period or less was expected"
+            )
         wide = self.right - self.left
         weights = np.clip(np.minimum(self.right, high) - np.maximum(self.left, low), 0, None) / wide
-        if self.period:
+        if wraps:
             weights[0] += max(0.0, high - max(low, self.left[0] + self.period)) / self.step
         return weights
 

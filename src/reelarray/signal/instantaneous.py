@@ -65,6 +65,10 @@ def instantaneous_power(x: xr.DataArray, *, block: int | None = None) -> xr.Data
     x : a recording
     block : rows of one block of the result
 
+    Raises
+    ------
+    RecordingError : no recording: no DataArray, or none with a dimension `time` and its clock
+
     >>> from reelarray import recording
     >>> instantaneous_power(recording([3 + 4j, 1j], rate=1, units="V")).values
     array([25.,  1.])

@@ -34,7 +34,7 @@ def peaks(rows: np.ndarray, *, centres: np.ndarray, step: float, interpolate: bo
 def widths(rows: np.ndarray, *, step: float, ratio: float) -> np.ndarray:
     """(..., frequency) -> (...) Hz between where power falls to `ratio` of the peak, on its left and on its right."""
     highest, found = _highest(rows)
-    level = _at(rows, highest) * ratio
+    level = np.where(found, _at(rows, highest), 0.0) * ratio
     bins, size = np.arange(rows.shape[-1]), rows.shape[-1]
     low = rows <= level[..., np.newaxis]
     before, behind = low & (bins < highest[..., np.newaxis]), low & (bins > highest[..., np.newaxis])
@@ -47,6 +47,7 @@ def widths(rows: np.ndarray, *, step: float, ratio: float) -> np.ndarray:
 
 def occupied(rows: np.ndarray, *, left: np.ndarray, right: np.ndarray, outside: float) -> np.ndarray:
     """(..., frequency) -> (...) Hz between where `outside` of the power lies below, and where as much lies above."""
+    rows = np.where(np.isfinite(rows).all(axis=-1, keepdims=True), rows, 0.0)
     total = np.cumsum(rows, axis=-1, dtype=np.float64)
     power = total[..., -1]
     low = _quantile(rows, total, power * outside, left, right)
@@ -69,9 +70,8 @@ def _crossing(
     rows: np.ndarray, below: np.ndarray, above: np.ndarray, level: np.ndarray, found: np.ndarray
 ) -> np.ndarray:
     """Part of a bin from the one below a level to where a straight line to the next, above it, meets the level."""
-    low, high = _at(rows, below), _at(rows, above)
-    rise = np.where(found, high - low, 1.0)
-    return np.where(found, (level - low) / rise, 0.0)
+    low, high = (np.where(found, _at(rows, bins), edge) for bins, edge in ((below, 0.0), (above, 1.0)))
+    return np.where(found, (level - low) / (high - low), 0.0)
 
 
 def _quantile(rows: np.ndarray, total: np.ndarray, part: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -110,11 +110,10 @@ def peak_frequency(x: xr.DataArray, *, interpolate: bool = True) -> xr.DataArray
     """
     x = check_spectra(x)
     bins = Bins.of(x)
-    kernel = partial(
-        peaks, centres=bins.centres, step=bins.step, interpolate=bool(interpolate) and len(bins.centres) > 2
-    )
+    between = bool(interpolate) and len(bins.centres) > 2
+    kernel = partial(peaks, centres=bins.centres, step=bins.step, interpolate=between)
     out = _in_hertz(over_frequency(x, kernel, np.float64, "peak_frequency"), "frequency of the highest peak")
-    return describe(out, interpolated=bool(interpolate))
+    return describe(out, interpolated=between)
 
 
 def width(x: xr.DataArray, *, drop_db: float = 3.0) -> xr.DataArray:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from ..decibels import is_decibel, volts
 from ..errors import CalibrationError, RecordingError
-from ..recordings import describe
+from ..recordings import describe, one_number
 
 _SHARE = {"peak": 0.5, "rms": 1.0}  # of the square of an amplitude: the mean square of its oscillation
 
@@ -25,7 +25,8 @@ def to_watts(x: xr.DataArray, *, impedance: float = 50.0) -> xr.DataArray:
     P = Vrms^2 / R. Spectra of real recordings, one-sided, are mean squares of volts already. Samples of an analyser's
     complex envelope are peak volts, and a carrier of that peak has half their square as its mean square:
     P = |z|^2 / (2 R). The attribute `amplitude` says which they are ("rms" or "peak"); `spectrogram`, `power_spectrum`,
-    `multitaper_spectrogram`, `channel_power` and `instantaneous_power` set it.
+    `multitaper_spectrogram`, `channel_power` and `instantaneous_power` set it. Average first, and take watts last:
+    ``to_watts(average(spectrogram(x), 100))`` is then made in one task a block, from the files on.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def to_watts(x: xr.DataArray, *, impedance: float = 50.0) -> xr.DataArray:
         data = x.data.map_blocks(kernel, dtype=x.dtype, meta=np.empty((0,) * x.ndim, x.dtype), token="to_watts")
     long_name = str(x.attrs.get("long_name", "power"))
     labels = {"units": f"W {per}".strip(), "long_name": long_name, "standard_name": None}
-    return describe(x.copy(deep=False, data=data), **labels, amplitude=None, impedance=float(impedance))
+    return describe(x.copy(deep=False, data=data), **labels, amplitude=None, impedance=float(one_number(impedance)))
 
 
 def watts_of(x: xr.DataArray, impedance: float) -> tuple[float, str]:
@@ -59,7 +60,8 @@ def watts_of(x: xr.DataArray, impedance: float) -> tuple[float, str]:
     if not isinstance(x, xr.DataArray) or x.dtype.kind != "f":
         given = f"values of dtype {x.dtype}" if isinstance(x, xr.DataArray) else f"a {type(x).__name__}"
         raise RecordingError(f"{given} given; an xarray.DataArray of powers was expected, such as a spectrogram")
-    if isinstance(impedance, bool) or not isinstance(impedance, int | float) or not 0 < impedance < np.inf:
+    impedance = one_number(impedance)
+    if isinstance(impedance, bool) or not isinstance(impedance, int | float | np.number) or not 0 < impedance < np.inf:
         raise RecordingError(f"impedance={impedance!r} was given; ohms above 0 were expected, such as 50")
     units = str(x.attrs.get("units", "1"))
     if units in ("1", "Hz-1"):
@@ -82,4 +84,4 @@ def watts_of(x: xr.DataArray, impedance: float) -> tuple[float, str]:
             f"it is not known of what amplitudes these {units} are squares (attribute amplitude={amplitude!r}): set it "
             "to 'peak' for those of a complex envelope, |z|^2, or to 'rms' for mean squares of volts"
         )
-    return found[0] * _SHARE[amplitude] / impedance, found[1]
+    return found[0] * _SHARE[amplitude] / float(impedance), found[1]

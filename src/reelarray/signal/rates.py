@@ -248,6 +248,16 @@ def check_attenuation(attenuation: Any) -> float:
     return float(attenuation)
 
 
+def precision(dtype: np.dtype) -> tuple[type, type]:
+    """What samples are converted in: (of real results, of complex ones).
+
+    >>> precision(np.dtype("int16"))[0].__name__, precision(np.dtype("int32"))[0].__name__
+    ('float32', 'float64')
+    """
+    double = dtype.itemsize > 4 * (1 + (dtype.kind == "c")) or (dtype.kind in "iu" and dtype.itemsize > 2)
+    return (np.float64, np.complex128) if double else (np.float32, np.complex64)
+
+
 def converted(x: xr.DataArray, conversion: Conversion, *, block: int | None, name: str, advice: str) -> xr.DataArray:
     """All stretches of a recording through one conversion: (time, ...) -> (time, ...)."""
     if max(conversion.up, conversion.down) > LARGEST_RATIO:
@@ -271,8 +281,7 @@ def converted(x: xr.DataArray, conversion: Conversion, *, block: int | None, nam
             f"the filter has {taps} taps ({taps / float(own.row_rate):g} s), and no stretch of the recording is that "
             f"long (the longest has {longest} samples): {advice}, or join files with tolerance="
         )
-    double = x.dtype.itemsize > 4 * (1 + (x.dtype.kind == "c")) or (x.dtype.kind in "iu" and x.dtype.itemsize > 2)
-    real, imaginary = (np.float64, np.complex128) if double else (np.float32, np.complex64)
+    real, imaginary = precision(x.dtype)
     dtype = real if conversion.real else imaginary
     frames = real if x.dtype.kind != "c" and conversion.filters and conversion.one_sided else imaginary
     return lift_filter(conversion, x, conversion.windows, dtype=dtype, frames=frames, block=block, name=name)

@@ -14,6 +14,7 @@ from ..cells import MOST_CELLS, Cells, Remainder, by_number, check_number, numbe
 from ..decibels import is_decibel, is_power
 from ..errors import RecordingError
 from ..exact import NANOSECONDS
+from ..layers import windows_of_files
 from ..lift import lift_reduce, lift_rows, lift_windows
 from ..merging import LEAF, Mean, Median, Merge, wide
 from ..recordings import check_recording, clock, describe, label
@@ -131,7 +132,8 @@ def _check_kind(x: xr.DataArray, kind: Any) -> None:
 def _one_by_one(x: xr.DataArray, every: int) -> bool:
     """Whether groups are summed side by side, not each as a cell: the same sums, to the bit."""
     values = math.prod(x.shape[1:])
-    small = values < FEW[0] and values * every < FEW[1]
+    # Windows made from files are averaged in the task that makes them, and that is done as cells only.
+    small = values < FEW[0] and values * every < FEW[1] and windows_of_files(x.data) is None
     return small or (x.sizes["time"] // every > MOST_CELLS and every <= LEAF)
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from ..errors import RecordingError
 from ..exact import exact_rate
 from ..recordings import check_recording, clock, describe
-from .rates import LARGEST_RATIO, MARGIN, Conversion, check_attenuation, converted
+from .rates import LARGEST_RATIO, MARGIN, Conversion, check_attenuation, converted, precision
 from .reduce import after
 
 
@@ -66,8 +66,8 @@ def resample(
     if isinstance(passband, bool) or not np.isreal(passband) or not 0 < passband < 1:
         raise RecordingError(f"passband={passband!r} was given; a fraction between 0 and 1 was expected")
     attenuation = check_attenuation(attenuation)
-    if wanted == own:
-        return x
+    if wanted == own:  # nothing but the precision that any other rate would give
+        return x.astype(precision(x.dtype)[x.dtype.kind == "c"], copy=False)
     ratio = wanted / own
     edge = float(min(ratio, Fraction(1))) / 2  # cycles a sample
     conversion = Conversion(

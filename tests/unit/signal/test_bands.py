@@ -115,6 +115,23 @@ def test_adjacent_bands_add_up(make: Any, nfft: int) -> None:
     np.testing.assert_allclose(parts, channel_power(s), rtol=1e-12)
 
 
+@pytest.mark.parametrize("nfft", [64, 63])
+def test_no_bin_counts_twice(nfft: int) -> None:
+    """From the edge of the first bin on there is room for one period; beyond it power of the other end comes again."""
+    s = ra.spectrogram(complex_noise(), nfft=nfft, dtype="float64")
+    left, step = Bins.of(s).left[0], RATE / nfft
+    np.testing.assert_allclose(channel_power(s, low=left, high=left + RATE), channel_power(s), rtol=1e-12)
+    beyond = [(left, left + RATE + 0.5 * step)]
+    if nfft == 64:
+        with pytest.raises(ra.RecordingError, match="more than the 1000 Hz that the spectra repeat"):
+            channel_power(s, low=left, high=CENTER + RATE / 2)
+    else:
+        beyond.append((CENTER, CENTER + RATE / 2 + step / 2))
+    for low, high in beyond:
+        with pytest.raises(ra.RecordingError):
+            channel_power(s, low=low, high=high)
+
+
 def test_bins_count_by_the_part_of_them_that_is_inside() -> None:
     values = xr.DataArray(
         [1.0, 2.0, 4.0, 8.0],

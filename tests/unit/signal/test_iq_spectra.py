@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,8 +16,9 @@ import reelarray as ra
 from reelarray.signal.bands import select_band
 from reelarray.signal.engines import installed
 from reelarray.signal.instantaneous import instantaneous_power
-from reelarray.signal.multitaper import multitaper_spectrogram
+from reelarray.signal.multitaper import multitaper_spectrogram, slepian_sequences
 from reelarray.signal.powers import to_watts
+from reelarray.signal.spectrum import Spectrum
 
 RATE, CENTER, NFFT = 390625, 244_778_900.0, 256
 ENGINES = ["scipy", *(["numba"] if installed() else [])]
@@ -338,3 +342,49 @@ def test_dbm_of_part_of_a_band() -> None:
     level = ra.to_decibel(select_band(s, center=CENTER + 0.1 * RATE, span=RATE / 20), reference="1 mW")
     assert level.max().item() == pytest.approx(10 * np.log10(1e-6 / 100 * 1000), abs=1.5)  # scalloping
     assert level.frequency.values[[0, -1]] == pytest.approx(CENTER + 0.1 * RATE, abs=RATE / 40)
+
+
+@pytest.mark.parametrize("impedance", [np.int64(50), np.float32(50), np.array(50.0), xr.DataArray(50)])
+def test_impedances_are_any_number(impedance: Any) -> None:
+    power = instantaneous_power(of(np.full(4, 10j)))
+    np.testing.assert_array_equal(to_watts(power, impedance=impedance), to_watts(power))
+    assert to_watts(power, impedance=impedance).attrs["impedance"] == 50
+
+
+# ---- tapers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("length", "half_bandwidth"), [(2, 0.75), (3, 1.2), (16, 7.9), (63, 4), (256, 60.5), (1024, 4), (20000, 4)]
+)
+def test_slepian_sequences_are_those_of_scipy(length: int, half_bandwidth: float) -> None:
+    tapers = int(2 * half_bandwidth)
+    own = slepian_sequences(length, half_bandwidth, tapers)
+    expected = np.atleast_2d(signal.windows.dpss(length, half_bandwidth, tapers))
+    np.testing.assert_allclose(own @ own.T, np.eye(tapers), atol=1e-12)
+    np.testing.assert_allclose(abs((own * expected).sum(-1)), 1, rtol=1e-12)
+
+
+def test_long_tapers_are_the_same_bits_whatever_the_threads() -> None:
+    """Of LAPACK's, which workers have other numbers of than the client."""
+    code = (
+        "import hashlib; from reelarray.signal.multitaper import slepian_sequences;"
+        "print(hashlib.md5(slepian_sequences(16384, 4.0, 6).tobytes()).hexdigest())"
+    )
+    made = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize(("window", "sent"), [(("dpss", 4.0), True), (("kaiser", 14.0), False), ("hann", False)])
+def test_a_window_whose_bits_depend_on_threads_is_made_by_the_client(window: Any, sent: bool) -> None:
+    s = Spectrum.of(of(np.zeros(2**16)), 2**16, None, window, None)
+    assert isinstance(s.scaled_taper("density", np.dtype("float32"), power=True), np.ndarray) == sent

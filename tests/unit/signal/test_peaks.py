@@ -60,8 +60,23 @@ def test_peaks_at_the_edges_beside_nothing_and_none() -> None:
     found = peak_frequency(spectra(rows)).values
     np.testing.assert_allclose(found, [0, 3, 1, np.nan, np.nan, 0, 1.5])
     assert peak_frequency(spectra([[3, 1]])).item() == 0
-    infinite = peak_frequency(spectra([[1, np.inf, 1]]))
-    assert np.isnan(infinite.item())
+    assert peak_frequency(spectra([[3, 1]])).attrs["interpolated"] is False
+    assert peak_frequency(spectra([[3, 1, 1]])).attrs["interpolated"] is True
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_values_make_no_peak_and_no_noise() -> None:
+    rows = [
+        [1, np.inf, 1, 1],
+        [np.inf, np.inf, 1, np.inf],
+        [1, np.inf, -np.inf, 1],
+        [np.nan, 1, np.inf, 2],
+        [1, 4, 1, 0],
+    ]
+    for function in (peak_frequency, width, occupied_bandwidth):
+        found = function(spectra(rows)).values
+        assert np.isnan(found[:4]).all()
+        assert found[4] > 0
 
 
 def test_widths_are_frequencies_on_lines_between_bins() -> None:

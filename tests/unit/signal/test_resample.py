@@ -251,6 +251,14 @@ def test_precision_is_that_of_the_samples(dtype: str, made: str) -> None:
     np.testing.assert_allclose(y.values, 100, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["int16", "int32", "float16", "float32", "complex64", "complex128"])
+def test_the_same_rate_has_the_precision_of_any_other(dtype: str) -> None:
+    x = ra.recording(np.arange(2000).astype(dtype), rate=1000)
+    same = resample(x, rate=1000)
+    assert same.dtype == resample(x, rate=800).dtype
+    np.testing.assert_array_equal(same, x)
+
+
 def test_the_same_rate_is_the_same_recording() -> None:
     x = deployment()
     assert resample(x, rate=1000.0).identical(x)

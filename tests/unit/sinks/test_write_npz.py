@@ -289,3 +289,24 @@ def test_levels_of_watts_come_back(tmp_path, layout):
     found = np.load(ra.write_npz(levels, tmp_path / "levels.npz", layout=layout))
     np.testing.assert_allclose(found["Sxx" if layout == "osmose" else "sx"].T, s.values, rtol=1e-4)
     np.testing.assert_allclose(ra.read_npz(tmp_path / "levels.npz").values, levels.values, atol=1e-3)
+
+
+@pytest.mark.parametrize("change", ["zoom", "resample"])
+def test_datacrunch_counts_the_samples_of_converted_recordings(tmp_path: Path, change: str) -> None:
+    x = ra.recording(np.ones(400_000, "c8"), rate=100_000, units="V", coords={"center_frequency": 1e6})
+    y = ra.zoom(x, center=1e6, span=1000) if change == "zoom" else ra.resample(x, rate=1250)
+    rate, lead = float(ra.rate(y)), (y.time.values[0] - x.time.values[0]) / np.timedelta64(1, "s")
+    s = ra.spectrogram(y, nfft=64, hop=64, window="boxcar", scaling="raw")
+    averages = ra.average(s, 10, remainder="keep")
+    write_npz(s, tmp_path / "rows.npz", layout="datacrunch")
+    write_npz(averages, tmp_path / "averages.npz", layout="datacrunch")
+    with np.load(tmp_path / "rows.npz") as rows, np.load(tmp_path / "averages.npz") as groups:
+        assert (rows["fs"], groups["fs"]) == (rate, rate)
+        starts = rows["arr_1"][:, 0]
+        assert 0 < lead < 0.1
+        np.testing.assert_allclose(np.diff(starts), 64 / rate, rtol=1e-9)
+        count = averages["count"].values
+        assert 0 < count[-1] < 10
+        ends = np.cumsum(count)
+        expected = [starts[end - n : end].mean() for n, end in zip(count, ends, strict=True)]
+        np.testing.assert_allclose(groups["arr_1"][:, 0], expected, atol=2e-9)
