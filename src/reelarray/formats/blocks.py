@@ -8,11 +8,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..errors import TruncatedFile
+from ..errors import FormatError, TruncatedFile
 from ..source import Layout
 from .pcm import encoding
 from .ranges import check_frames, read_range
 from .stated import LONGEST
+
+MOST_BREAKS = 2**17  # each takes a hundred bytes of memory
 
 
 @dataclass(frozen=True)
@@ -117,15 +119,16 @@ def breaks(
 
 
 def jumps(
-    blocks: int, ticks: Callable[[int], int], each: Fraction, tolerance: Fraction
+    path: str, blocks: int, ticks: Callable[[int], int], each: Fraction, tolerance: Fraction
 ) -> tuple[tuple[int, int], ...] | None:
     """Blocks before which time jumps forward: (block, ticks since the first one), in order; None where it runs back.
 
     `ticks(block)` reads the time of one block, `each` [ticks] is how long one lasts. Halves whose ends are as far apart
-    as the blocks between them last are not looked into, so a file without gaps costs two looks.
+    as the blocks between them last are not looked into, so a file without gaps costs two looks. Raises `FormatError`
+    for more than `MOST_BREAKS` jumps: times of rubbish.
 
     >>> stamps = [0, 10, 20, 55, 65]
-    >>> jumps(5, stamps.__getitem__, Fraction(10), Fraction(1))
+    >>> jumps("x.iqt", 5, stamps.__getitem__, Fraction(10), Fraction(1))
     ((3, 55),)
     """
     if blocks < 2:
@@ -144,5 +147,14 @@ def jumps(
         yield from look(first, begins, middle, between)
         yield from look(middle, between, last, ends)
 
-    found = tuple(look(0, origin, blocks - 1, ticks(blocks - 1)))
-    return None if any(since < 0 for _, since in found) else found
+    found: list[tuple[int, int]] = []
+    for jump in look(0, origin, blocks - 1, ticks(blocks - 1)):
+        if jump[1] < 0:
+            return None
+        if len(found) == MOST_BREAKS:
+            raise FormatError(
+                f"{path}: time jumps before more than {MOST_BREAKS:,} of its {blocks:,} blocks, which is no recording; "
+                "the file is damaged: skip it"
+            )
+        found.append(jump)
+    return tuple(found)

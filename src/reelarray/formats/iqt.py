@@ -186,7 +186,7 @@ def _breaks(
     if frames < 2 or ticks(0) == ticks(frames - 1):
         return ()
     # Times are whole numbers of UnitPeriod, which can be many samples.
-    found = jumps(frames, ticks, each, max(each / (2 * block), Fraction(1)))
+    found = jumps(file.path, frames, ticks, each, max(each / (2 * block), Fraction(1)))
     return breaks(found, 1 / unit, block)
 
 

@@ -263,7 +263,7 @@ def _frame_times(
 
     begin = Fraction(ticks(0) - facts.ticks_then, facts.ticks_per_second)
     each = facts.samples * facts.ticks_per_second / stated_rate(file.path, facts.rate)
-    found = jumps(blocks, ticks, each, max(each / (2 * facts.samples), Fraction(1)))
+    found = jumps(file.path, blocks, ticks, each, max(each / (2 * facts.samples), Fraction(1)))
     return breaks(found, Fraction(facts.ticks_per_second), facts.samples), begin
 
 

@@ -15,6 +15,7 @@ from . import tags
 _MOST = 1 << 60
 # Seconds: no file holds thirty years, and datetime64[ns] holds three hundred.
 LONGEST = 10**9
+MOST_VOLTS = 1e28  # a count; products with 32 bits stay within a float32
 _SLOWEST, _FASTEST = 1, 10**13
 _ZONE = re.compile(r"([+-]\d\d):?(\d\d)$")
 
@@ -69,8 +70,8 @@ def stated_rate(path: str, rate: Fraction | float) -> Fraction:
     """
     if not _SLOWEST <= rate <= _FASTEST:
         raise FormatError(
-            f"{path}: its header gives {float(rate):g} samples a second, {_SLOWEST} to {_FASTEST:,} are possible; the "
-            "file is damaged: skip it"
+            f"{path}: its header gives {float(min(rate, 1e300)):g} samples a second, {_SLOWEST} to "
+            f"{_FASTEST:,} are possible; the file is damaged: skip it"
         )
     return exact_rate(float(rate))
 

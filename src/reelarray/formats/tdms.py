@@ -14,6 +14,7 @@ from ..errors import FormatError, TruncatedFile
 from ..source import Format, Header, Layout
 from .pairs import check_radio, exact_rate
 from .ranges import check_frames, check_unchanged, is_remote
+from .stated import stated_rate
 from .tdmscontents import (
     RECORDS,
     SAMPLES,
@@ -135,8 +136,8 @@ def probe(
     One gain for all records makes pairs of integers, with this `scale`. Where gains differ, each record is multiplied
     by its own as it is read, and samples are complex64 volts; `apply_gain=False` gives the counts instead, in units of
     "1". Time jumps where `absolute timestamp` differs from the length of a record by more than half a sample; where it
-    goes back, times are those of the rate. These times count from when the analyser was switched on, unless they are
-    dates, or a channel `datetime` beside them has dates.
+    goes back, or on by more than thirty years, times are those of the rate. These times count from when the analyser
+    was switched on, unless they are dates, or a channel `datetime` beside them has dates.
 
     Parameters
     ----------
@@ -145,7 +146,8 @@ def probe(
     apply_gain : see above
 
     Flags: "truncated" (fewer records than `NRecordsPerFile`), "unfinished" (the writer died: no length was filled in),
-    "time_order" (records go back in time, which was not used), "no_gain", "no_center_frequency" (not stated).
+    "time_order" (records go back or decades on in time, which was not used), "no_gain", "no_center_frequency"
+    (not stated).
 
     Raises `MissingPackage` without npTDMS, `FormatError` for remote files, an index without its data, and files without
     such records.
@@ -164,7 +166,7 @@ def probe(
             f"{path}: the property IQRate is {found.properties.get('IQRate', 'missing')!r}, a rate in Hz > 0 was "
             "expected; pass rate= if it is known"
         )
-    exact = exact_rate(stated)
+    exact = exact_rate(stated) if rate is not None else stated_rate(path, stated)
     center = found.number("IQCarrierFrequency") if center_frequency is None else center_frequency
     if center is None and "IQCarrierFrequency" in found.properties:
         raise FormatError(

@@ -17,12 +17,12 @@ import numpy as np
 
 from ..errors import FormatError, MissingPackage, ReelError
 from .ranges import explain
-from .stated import date_time
+from .stated import LONGEST, MOST_VOLTS, date_time
 from .tdmslayout import INDEX_TAG, MOST_METADATA, TAG, Places
 
 RECORDS, SAMPLES = "RecordHeader", "RecordData"
-MOST_VOLTS = 1e30  # a count; products with 16 bits stay within a float32
 _EPOCH = 2_082_844_800  # seconds from 1904 to 1970
+_MOST_SECONDS = (1 << 62) // 10**9  # from 1970, on either side: datetime64[ns] ends in 2262
 _MOST_PROPERTIES, _LONGEST_PROPERTY = 100, 1000
 
 
@@ -116,20 +116,25 @@ def _record_samples(path: str, properties: dict[str, Any], there: int, gains: in
     if gains and there % gains == 0:
         return there // gains
     raise FormatError(
-        f"{path}: the property NSamplesPerRecord is {stated!r}, and {there} samples do not divide into {gains or 'no'} "
-        "records; the file is damaged, or is not one of IQ records: open it with npTDMS"
+        f"{path}: the property NSamplesPerRecord is {_shown(stated)}, and {there} samples do not divide into "
+        f"{gains or 'no'} records; the file is damaged, or is not one of IQ records: open it with npTDMS"
     )
 
 
+def _shown(value: Any) -> str:
+    """A number of a hundred digits as its first ones."""
+    return f"{value:g}" if isinstance(value, float) else repr(value)[:40]
+
+
 def _whole(value: Any) -> int:
-    """A whole number above 0, perhaps stored as a float; 0 for anything else."""
-    return int(value) if isinstance(value, int | float) and value > 0 and value == value // 1 < math.inf else 0
+    """A whole number above 0 that a file can hold so many of, perhaps stored as a float; 0 for anything else."""
+    return int(value) if isinstance(value, int | float) and 0 < value < 1 << 60 and value == value // 1 else 0
 
 
 def find_breaks(
     seconds: np.ndarray | None, samples: int, rate: Fraction, frames: int
 ) -> tuple[tuple[int, int], ...] | None:
-    """Times of records [s] -> where time jumps, as in `Header.breaks`; None where it goes back.
+    """Times of records [s] -> where time jumps, as in `Header.breaks`; None where it goes back, or decades on.
 
     A jump is more than half a sample, and more than a float64 of this size can be wrong by.
 
@@ -138,7 +143,8 @@ def find_breaks(
     """
     if seconds is None or len(seconds) < 2:
         return ()
-    if not np.isfinite(seconds).all():
+    # Halves, whose difference does not overflow.
+    if not np.isfinite(seconds).all() or seconds.max() / 2 - seconds.min() / 2 > LONGEST / 2:
         return None
     tolerance = max(0.5 / float(rate), 4 * float(np.spacing(np.abs(seconds).max())))
     jumps = np.flatnonzero(np.abs(np.diff(seconds) - float(samples / rate)) > tolerance) + 1
@@ -161,6 +167,8 @@ def _times(channel: Any, records: int) -> tuple[int | None, np.ndarray | None]:
         return None, None
     times = channel.read_data(0, records, scaled=False)
     if hasattr(times, "second_fractions"):
+        if (np.abs(np.asarray(times.seconds, np.float64) - _EPOCH) > _MOST_SECONDS).any():
+            return None, None  # a clock that was never set
         ns = _utc_ns(times.seconds, times.second_fractions)
         return int(ns[0]), (ns - ns[0]) / 1e9
     times = np.asarray(times)
@@ -207,7 +215,9 @@ def _plain(properties: Any) -> dict[str, Any]:
     """Properties as JSON values, the first hundred of them; times as text, in UTC."""
     found: dict[str, Any] = {}
     for name, value in list(properties.items())[:_MOST_PROPERTIES]:
-        if hasattr(value, "second_fractions"):
+        if hasattr(value, "second_fractions") and abs(value.seconds - _EPOCH) > _MOST_SECONDS:
+            value = f"{value.seconds} s since 1904"
+        elif hasattr(value, "second_fractions"):
             ns = _utc_ns(value.seconds, value.second_fractions)
             value = f"{np.datetime64(int(ns), 'ns')}Z"
         elif isinstance(value, np.generic):

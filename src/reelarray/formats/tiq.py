@@ -14,7 +14,7 @@ from ..source import Format, Header
 from .pairs import source
 from .pcm import encoding
 from .ranges import HeaderBytes
-from .stated import LONGEST, any_number, date_time, exact_number, stated_rate, whole_number
+from .stated import LONGEST, MOST_VOLTS, any_number, date_time, exact_number, stated_rate, whole_number
 from .xmltext import read_elements
 
 _FIRST_TAG = re.compile(rb'<DataFile\s[^>]{0,40}?offset="(\d{1,20})"')
@@ -22,6 +22,8 @@ FIRST_TAG_BYTES = 64
 _BEGINNING = b"<DataFile"  # or less of it, while the first bytes arrive
 # A real header has 96,648 bytes; one with a DataSet for each of 100,000 triggers has 35 MB.
 LARGEST_HEADER = 64 << 20
+# DataSets, and errors of them: each takes 400 bytes of memory, of a header 10.
+MOST_SETS = 250_000
 _STEP = 1 << 16
 _LONGEST_TEXT = 1000
 _STORED = encoding("<i4")
@@ -78,7 +80,8 @@ def probe(path: str) -> Header:
     contiguous), "instrument_errors" (such as an overflow of the converter: see `segments` in the metadata).
 
     Raises `FormatError` for samples that are no little-endian Int32 pairs, for a header that is incomplete, larger than
-    64 MiB, or lacks rate, scaling or centre frequency; `OSError` of the usual kinds for what cannot be opened.
+    64 MiB, of more than 250,000 DataSets or errors, or lacks rate, scaling or centre frequency; `OSError` of the usual
+    kinds for what cannot be opened.
     """
     with closing(HeaderBytes(path)) as file:
         offset = _header_bytes(file)
@@ -92,6 +95,9 @@ def probe(path: str) -> Header:
                 f"offset={offset}"
             )
     rate = stated_rate(path, exact_number(path, facts.description, "SamplingFrequency", positive=True))
+    scale = float(exact_number(path, facts.description, "Scaling", positive=True))
+    if scale > MOST_VOLTS:
+        raise FormatError(f"{path}: its header states Scaling = {scale:g}, volts a count were expected; skip the file")
     each, frames, flags = _count(path, facts, size - offset)
     breaks, times = _breaks(path, facts.sets, each, rate, frames)
     start_ns, zone = date_time(facts.description.get("DateTime"))
@@ -123,7 +129,7 @@ def probe(path: str) -> Header:
         layout=(_STORED.code, offset, 2),
         bytes=size,
         modified_ns=modified_ns,
-        scale=float(exact_number(path, facts.description, "Scaling", positive=True)),
+        scale=scale,
         units="V",
         start_ns=start_ns,
         flags=flags,
@@ -182,6 +188,7 @@ def _read_facts(file: HeaderBytes, offset: int) -> _Facts:
     facts = _Facts()
     current: dict[str, Any] = {}
     error: dict[str, str] = {}
+    errors = 0
     for element in read_elements(file.path, _pieces(file, offset), _WANTED):
         name, parent, text = element.name, element.parent_name, element.text
         if "Setup" in element.names:
@@ -206,6 +213,12 @@ def _read_facts(file: HeaderBytes, offset: int) -> _Facts:
         elif name == "Error":
             current.setdefault("errors", []).append(error)
             error = {}
+            errors += 1
+        if max(len(facts.sets), errors) > MOST_SETS:
+            raise FormatError(
+                f"{file.path}: its header has more than {MOST_SETS:,} DataSets or errors of them, which no instrument "
+                "writes; the file is damaged: skip it"
+            )
     if not facts.sets:
         raise FormatError(
             f"{file.path}: its header of {offset:,} bytes has no DataSet, at least one was expected; the file is "

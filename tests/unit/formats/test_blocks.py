@@ -132,21 +132,41 @@ def test_jumps_against_a_walk(pauses: list[int], each: int) -> None:
     for pause in pauses:
         stamps.append(stamps[-1] + each + (0 if pause < 25 else pause))
     walked = tuple((k, stamps[k] - stamps[0]) for k in range(1, len(stamps)) if stamps[k] - stamps[k - 1] > each + 1)
-    assert blocks.jumps(len(stamps), stamps.__getitem__, Fraction(each), Fraction(1)) == walked
+    assert blocks.jumps("x.iqt", len(stamps), stamps.__getitem__, Fraction(each), Fraction(1)) == walked
 
 
 @given(st.integers(1, 1000), st.integers(1, 1000), st.integers(1, 500))
 def test_one_jump_back_is_seen(before: int, behind: int, back: int) -> None:
     stamps = [10 * k for k in range(before)]
     stamps += [stamps[-1] + 10 - back - 1 + 10 * k for k in range(behind)]
-    assert blocks.jumps(len(stamps), stamps.__getitem__, Fraction(10), Fraction(1)) is None
+    assert blocks.jumps("x.iqt", len(stamps), stamps.__getitem__, Fraction(10), Fraction(1)) is None
 
 
 def test_rounded_times_are_no_jumps_and_jumps_among_them_are_found() -> None:
     # a block lasts 8642.857 ns, stamps are whole ticks of 100 ns
     each = Fraction(484 * 10, 56)
     stamps = [int(k * each) + (0 if k < 700 else 5000) for k in range(1000)]
-    assert blocks.jumps(1000, stamps.__getitem__, each, Fraction(1)) == ((700, stamps[700]),)
+    assert blocks.jumps("x.iqt", 1000, stamps.__getitem__, each, Fraction(1)) == ((700, stamps[700]),)
+
+
+def test_no_more_jumps_than_memory_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "MOST_BREAKS", 100)
+    looks: Counter[int] = Counter()
+
+    def stamp(number: int) -> int:
+        looks[number] += 1
+        return 50 * number
+
+    found = blocks.jumps("x.iqt", 101, stamp, Fraction(10), Fraction(1))
+    assert found is not None
+    assert len(found) == 100
+    looks.clear()
+    with pytest.raises(FormatError, match=r"x\.iqt: time jumps before more than 100 of its 1,048,576 blocks"):
+        blocks.jumps("x.iqt", 1 << 20, stamp, Fraction(10), Fraction(1))
+    assert looks.total() < 300
+    looks.clear()
+    assert blocks.jumps("x.iqt", 1 << 20, lambda number: -stamp(number), Fraction(10), Fraction(1)) is None
+    assert looks.total() < 30  # the first time that runs back says it
 
 
 def test_a_file_without_gaps_costs_two_looks_and_one_gap_a_few() -> None:
@@ -157,9 +177,9 @@ def test_a_file_without_gaps_costs_two_looks_and_one_gap_a_few() -> None:
         return 10 * number + (77 if number >= gap else 0)
 
     gap = 1 << 20
-    assert blocks.jumps(1 << 20, stamp, Fraction(10), Fraction(1)) == ()
+    assert blocks.jumps("x.iqt", 1 << 20, stamp, Fraction(10), Fraction(1)) == ()
     assert looks.total() == 2
     looks.clear()
     gap = 123_457
-    assert blocks.jumps(1 << 20, stamp, Fraction(10), Fraction(1)) == ((gap, 10 * gap + 77),)
+    assert blocks.jumps("x.iqt", 1 << 20, stamp, Fraction(10), Fraction(1)) == ((gap, 10 * gap + 77),)
     assert looks.total() <= 22

@@ -197,6 +197,8 @@ def test_files_of_the_generator(shared: Path, path: str) -> None:
         ({"FrameLength": "0"}, "FrameLength = '0'"),
         ({"FrameLength": "soon"}, "FrameLength = 'soon'"),
         ({"FrameLength": "1e999999999"}, "FrameLength = '1e999999999'"),
+        ({"FrameLength": "1e-305"}, "samples a second, 1 to"),
+        ({"FrameLength": "1e-305", "FFTPoints": "16777216"}, "gives 1e[+]300 samples a second"),
         ({"CenterFrequency": "nan"}, "CenterFrequency = 'nan'"),
         ({"CenterFrequency": None}, "does not state CenterFrequency"),
         ({"GainOffset": "inf"}, "GainOffset = 'inf'"),

@@ -217,6 +217,7 @@ def test_a_start_beside_times_that_count_from_somewhere(tmp_path: Path) -> None:
     assert (header.start_ns, header.breaks) == (first, ())
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
@@ -226,6 +227,10 @@ def test_a_start_beside_times_that_count_from_somewhere(tmp_path: Path) -> None:
         ([0.0, 0.05, 0.04, 0.15], None),
         ([0.0, 0.05, 0.0994, 0.15], None),  # an overlap
         ([0.0, float("nan"), 0.1, 0.15], None),
+        ([0.0, 0.05, 9e8, 9e8 + 0.05], ((100, 9 * 10**17),)),
+        ([0.0, 0.05, 1e10, 1e10 + 0.05], None),  # decades, which no file holds
+        ([-1.7e308, 0.05, 1e308, 1.7e308], None),
+        ([0.0, float("inf"), float("inf"), float("inf")], None),
         ([0.0], ()),
     ],
 )
@@ -245,6 +250,31 @@ def test_backward_times_are_left_out_and_flagged(tmp_path: Path) -> None:
     assert (header.breaks, header.flags) == ((), ("time_order",))
 
 
+@pytest.mark.parametrize("year", [1000, 2200, 2300, 9000])
+def test_dates_that_no_clock_in_ns_holds_are_none(tmp_path: Path, year: int) -> None:
+    first = (year - 1970) * 31_557_600 * 10**9
+    path = write(tmp_path / "x.tdms", records(dates=[first + k * 50_000_000 for k in range(COUNT)]).one_segment_each())
+    header = formats.probe(path)
+    assert (header.start_ns, header.breaks) == (None, ())
+
+
+@pytest.mark.parametrize("later", [1e10, 1e19, 1e300])
+def test_decades_between_records_are_not_used(tmp_path: Path, later: float) -> None:
+    times = [0.0, 0.05, *(later * (k - 1) + k for k in range(2, COUNT))]
+    path = write(tmp_path / "x.tdms", records(times=times).one_segment_each())
+    assert formats.probe(path).flags == ("time_order",)
+    assert ra.open_recording(path, cache=False).sizes["time"] == SAMPLES * COUNT
+    assert len(ra.scan(path, cache=False)) == 1
+
+
+@pytest.mark.parametrize("rate", [1e-300, 1e-9, 1e300])
+def test_rates_that_are_none(tmp_path: Path, rate: float) -> None:
+    path = write(tmp_path / "x.tdms", records(facts={"IQRate": rate}).one_segment_each())
+    with pytest.raises(FormatError, match="samples a second, 1 to"):
+        formats.probe(path)
+    assert formats.probe(path, rate=0.5).rate == Fraction(1, 2)
+
+
 def test_missing_facts(tmp_path: Path) -> None:
     path = write(tmp_path / "x.tdms", records(without=("IQRate", "IQCarrierFrequency")).one_segment_each())
     with pytest.raises(FormatError, match="IQRate is 'missing'"):
@@ -256,8 +286,14 @@ def test_missing_facts(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"IQCarrierFrequency is 'nan'.*center_frequency="):
         formats.probe(path)
     # one gain a record says how many samples that has
-    path = write(tmp_path / "y.tdms", records(without=("NSamplesPerRecord",)).one_segment_each())
-    np.testing.assert_array_equal(read(formats.probe(path)), records().volts())
+    for changes in ({"without": ("NSamplesPerRecord",)}, {"facts": {"NSamplesPerRecord": 1e300}}):
+        path = write(tmp_path / "y.tdms", records(**changes).one_segment_each())
+        np.testing.assert_array_equal(read(formats.probe(path)), records().volts())
+    made = records(facts={"NSamplesPerRecord": 1e300}, pairs=iq_files.counts(SAMPLES * COUNT - 1))
+    with pytest.raises(
+        FormatError, match=r"NSamplesPerRecord is 1e[+]300, and 399 samples do not divide into 8 records"
+    ):
+        formats.probe(write(tmp_path / "y.tdms", made.one_segment_each()))
 
 
 def test_without_gains_full_scale_is_one(tmp_path: Path) -> None:

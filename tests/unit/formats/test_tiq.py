@@ -6,6 +6,7 @@ import builtins
 import importlib.util
 import os
 import pickle
+import re
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -335,6 +336,7 @@ def test_complete_of_another_file_raises(path: str) -> None:
         ({"scaling": "NaN"}, "Scaling = 'NaN'"),
         ({"scaling": "0"}, "Scaling = '0'"),
         ({"scaling": "-1e-12"}, "Scaling = '-1e-12'"),
+        ({"scaling": "1e40"}, "Scaling = 1e[+]40, volts a count were expected"),
         ({"scaling": "5,2E-12"}, "Scaling = '5,2E-12'"),
         ({"scaling": "1e999999999"}, "Scaling = '1e999999999'"),
         ({"leave_out": ["Scaling"]}, "does not state Scaling"),
@@ -498,6 +500,17 @@ def test_settings_that_are_absent_or_no_numbers_are_left_out(path: str) -> None:
 def test_memory_stays_bounded(path: str, before: str, message: str) -> None:
     Path(path).write_bytes(files.tiq_header("10", before=before) + b"\0" * 80)
     assert message in files.probe_in_bounded_memory("tiq", path)
+
+
+def test_no_more_data_sets_nor_errors_than_memory_is_for(path: str) -> None:
+    header = files.tiq_header("10").decode()
+    at = header.index("<DataSet>")
+    for many in ("<DataSet/>" * 1_600_000, "<DataSet><Errors>" + "<Error/>" * 2_000_000 + "</Errors></DataSet>"):
+        body = header[:at] + many + header[at:]
+        stated = re.sub('offset="[0-9]+"', f'offset="{len(body):09d}"', body, count=1)
+        assert len(stated) == len(body)
+        Path(path).write_bytes(stated.encode() + b"\0" * 80)
+        assert "more than 250,000 DataSets or errors" in files.probe_in_bounded_memory("tiq", path)
 
 
 @given(seed=st.integers(0, 2**32))
