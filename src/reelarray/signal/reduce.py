@@ -64,9 +64,10 @@ def average(
     block : rows of one block of the result
 
     Where x is itself windows made from files (a spectrogram, say), they are made and averaged in one task; x is never
-    stored. (Small groups of single values, such as 100 of `instantaneous_power`, go block by block through two.) Coordinates `count` (rows in the bin) and `effort` (seconds of recorded samples in the bin) come with
-    wall-clock averages and with remainder="keep"; averages of those weigh each row by its `count`. A NaN row makes its
-    bin NaN. Sums are made row after row in float64, so that no chunking changes them.
+    stored. (Small groups of single values, such as 100 of `instantaneous_power`, go block by block through two.)
+    Coordinates `count` (rows in the bin) and `effort` (seconds of recorded samples in the bin) come with wall-clock
+    averages and with remainder="keep"; averages of those weigh each row by its `count`. A NaN row makes its bin NaN.
+    Sums are made row after row in float64, so that no chunking changes them.
 
     Raises
     ------
