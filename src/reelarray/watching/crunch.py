@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,9 @@ from .table import add_row, decibel_milliwatts
 from .unit import Found, Made
 from .wanted import Wanted, check_known
 
+log = logging.getLogger(__name__)
+
+DAY = 86_400 * 10**9  # ns: clocks of instruments are wrong by hours, but those of file servers are not by years
 VERSION = 2  # raised when outputs come to be others for the same settings
 
 
@@ -109,6 +113,12 @@ class Crunch:
         x = open_recording(found.path, **options)
         own = clock(x)
         recorded = int(own.labels(0)) if own.absolute and own.size else found.modified_ns
+        if recorded > found.modified_ns + DAY:
+            log.warning(
+                "%s says that it starts at %s, after it was written: its time of modification says how new it is",
+                printable(found.relative), own.text(recorded),
+            )  # fmt: skip
+            recorded = found.modified_ns
         origin = Origin(printable(found.relative, 1000), found.analyser, recorded)
         for path in targets.values():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -290,7 +300,10 @@ def process_recording(
             settings = load_settings(settings, {} if output is None else {"output_path": needed["output_path"]})
     process = settings.process
     check_known(wanted)
-    chosen = replace(process.wanted_of(analyser or os.path.basename(folder)), **wanted)
+    analyser = analyser or settings.options.analysers.get(folder) or os.path.basename(folder) or "recordings"
+    inside = [each for each in map(os.path.abspath, settings.options.folders) if where.startswith(each + os.sep)]
+    root = max(inside, key=len, default=folder)
+    chosen = replace(process.wanted_of(analyser), **wanted)
     changes: dict[str, Any] = {"wanted": chosen, "of_analyser": ()}
     if output is not None:
         changes["output"] = os.path.abspath(os.fspath(output))
@@ -300,9 +313,9 @@ def process_recording(
     status = os.stat(where)
     found = Found(
         path=where,
-        folder=folder,
-        relative=os.path.basename(where),
-        analyser=analyser or os.path.basename(folder) or "recordings",
+        folder=root,
+        relative=os.path.relpath(where, root).replace(os.sep, "/"),
+        analyser=analyser,
         bytes=status.st_size,
         modified_ns=status.st_mtime_ns,
         partial=partial,

@@ -18,7 +18,6 @@ from ..sinks.atomic import writing
 from ..sinks.locked import locked
 from .frames import Frames
 from .origin import Origin, printable
-from .wanted import Wanted
 
 log = logging.getLogger(__name__)
 
@@ -121,10 +120,3 @@ def publish(picture: Path, latest: Path, origin: Origin) -> bool:
 def latest_of(www: str, analyser: str) -> tuple[Path, Path]:
     """Where the latest pictures of an analyser are: of the whole band, and zoomed."""
     return Path(www, f"{analyser}.png"), Path(www, f"zoom_{analyser}.png")
-
-
-def color_map_known(wanted: Wanted) -> bool:
-    """Whether matplotlib has the colour map."""
-    import matplotlib
-
-    return wanted.color_map in matplotlib.colormaps

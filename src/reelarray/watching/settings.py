@@ -220,10 +220,6 @@ class _Reading(Reading):
         most = given["settings"].get("num_threads", IN_FLIGHT)
         if most < 1:
             self.wrong.append(f"num_threads={most}: a whole number, 1 or more, was expected")
-        cores = os.cpu_count() or 1
-        if cluster.get("kind", "local") == "local" and most > cores:
-            log.info("num_threads = %d: this machine has %d cores, so many recordings are in process", most, cores)
-            most = cores
         analysers = {}
         for folder, name in given["analysers"].items():
             if not isinstance(name, str) or not name or "/" in name or "\\" in name or name.startswith("."):

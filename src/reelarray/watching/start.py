@@ -20,6 +20,7 @@ from .finding import Names
 from .options import Options
 from .recipes import RecipeProcess
 from .service import Service
+from .settings import Settings
 from .state import State
 from .stopping import Asked, signals
 from .tally import Counts
@@ -29,8 +30,8 @@ log = logging.getLogger(__name__)
 
 
 def watch(
-    folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Options,
-    process: Process | Given,
+    folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Options | Settings,
+    process: Process | Given | None = None,
     *,
     once: bool = False,
     cluster: Any = None,
@@ -50,7 +51,7 @@ def watch(
 
     Parameters
     ----------
-    folders : one or several, or all of the `Options`
+    folders : one or several, or all of the `Options`; or the settings of `ra.load_settings`, which say all the rest
     process : a recipe with a placeholder in its output (a `Recipe`, the path of one, or a dict of its tables), or an
         object as `reelarray.watching.unit.Process` describes
     once : come to an end when what is there is processed
@@ -85,10 +86,22 @@ def watch(
     >>> made.done, made.failed, made.pending
     (1, 0, 0)
     """
+    how: dict[str, Any] = {"retry_failed": retry_failed, "verify": verify, "redo": redo}
+    if isinstance(folders, Settings):
+        own = folders.cluster.plain()
+        if cluster is None and client is None and own:
+            cluster, preset = own.pop("kind", None), preset or own.pop("preset", None)
+            how["settings"] = own
+        process = folders.process if process is None else process
+        folders = folders.options
+    if process is None:
+        raise SettingError(
+            "folders were given without what is done with a recording: pass a recipe, or in place of the folders what "
+            "ra.load_settings gives"
+        )
     made = as_process(process)
     told = options_of(folders, made, options)
     stop = Stop() if stop is None else stop
-    how: dict[str, Any] = {"retry_failed": retry_failed, "verify": verify, "redo": redo}
     counts, _ = serve(told, made, once=once, cluster=cluster, preset=preset, client=client, stop=stop, **how)
     return counts
 

@@ -24,6 +24,7 @@ NAME = "status.json"
 _EVERY, _IDLE_EVERY = 1.0, 30.0  # s, while something happens, and while nothing does
 _SHARE = 20  # a service spends one part of so many on telling
 _PAGE = "index.html"
+_DAY = 86_400.0  # s
 _MOST_FAILURES = 100  # that are listed; all are counted
 
 
@@ -36,8 +37,12 @@ class Latest:
 
     def see(self, analyser: str, unit: str, notes: Mapping[str, Any], modified_ns: int, finished: float) -> None:
         """A recording was processed; when it started says how new it is, else when it was last changed."""
-        start = notes.get("start") if isinstance(notes.get("start"), str) else None
-        key = start or "", modified_ns
+        said = notes.get("start")
+        start = said if isinstance(said, str) else None
+        # A start after the file was written is none; then, as without one, the time of modification says how new it is.
+        written = modified_ns / 1e9
+        begun = iso(written) if start is None or start > str(iso(written + _DAY)) else start
+        key = str(begun), modified_ns
         if analyser in self._of and key < self._of[analyser][0]:
             return
         pictures = {name: self._relative(notes.get(name)) for name in ("picture", "zoom")}

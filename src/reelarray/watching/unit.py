@@ -37,7 +37,7 @@ class Made:
     Parameters
     ----------
     outputs : absolute paths of all that was written
-    samples, seconds : of the recording, that were used
+    samples, seconds : of the whole recording, without its gaps
     partial : not all of what the recording should hold was there
     notes : JSON values worth telling: "picture" and "zoom" are paths, "start" is UTC as text, ...
     """

@@ -78,6 +78,8 @@ class Wanted:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 yield f"{name}={value!r}: a whole number, {least} or more, was expected"
+        if self.png and self.color_map != "viridis":
+            yield from _wrong_color_map(self.color_map)
         if not math.isfinite(self.zoom_center):
             yield f"zoom_center={self.zoom_center!r}: a frequency in Hz was expected"
         for name in ("zoom_span", "impedance"):
@@ -117,3 +119,15 @@ def check_known(given: Iterable[str]) -> None:
             wrong.append(f"unknown {name!r}; " + (f"did you mean {near!r}?" if near else f"known are {sorted(known)}"))
     if wrong:
         raise SettingError("; ".join(wrong))
+
+
+def _wrong_color_map(name: str) -> Iterator[str]:
+    """That matplotlib has no such colour map, where it is installed."""
+    try:
+        from matplotlib import colormaps
+    except ImportError:
+        return
+    if name not in colormaps:
+        near = get_close_matches(name, list(colormaps), 1)
+        hint = f", did you mean {near[0]!r}?" if near else ", such as 'viridis', 'magma' or 'jet'"
+        yield f"color_map={name!r}: a colour map of matplotlib was expected{hint}"

@@ -604,3 +604,38 @@ def ra_settings(path: Path) -> Any:
     from reelarray.watching.settings import load_settings
 
     return load_settings(path)
+
+
+def test_settings_name_the_analyser_of_a_loop_as_they_do_in_a_watch(tmp_path: Path) -> None:
+    folder = tmp_path / "in" / "rsa51"
+    folder.mkdir(parents=True)
+    write_tiq(folder / "run.tiq", 4096)
+    settings = {
+        "paths": {"folder_path": str(tmp_path / "in"), "output_path": str(tmp_path / "out")},
+        "settings": {"lframes": 256},
+        "watch": {"recursive": True},
+        "outputs": {"layout": "by_analyser", "png": False},
+        "analysers": {str(folder): "left"},
+        "analyser": {"left": {"npz": False, "zarr": "all"}},
+    }
+    made = process_recording(folder / "run.tiq", settings)
+    assert made.outputs == (str(tmp_path / "out" / "left" / "run.tiq.zarr"),)
+
+
+def test_a_start_in_the_future_does_not_freeze_the_latest_picture(tmp_path: Path) -> None:
+    options = {"lframes": 256, "npz": False, "output": tmp_path / "out"}
+    settings = {
+        "paths": {"folder_path": str(tmp_path), "output_path": "out", "www_path": str(tmp_path / "www")},
+    }
+    for k, year in enumerate(("2030", "2014")):
+        path = tmp_path / f"run{k}.tiq"
+        write_tiq(path, 4096, date_time=f"{year}-08-01T10:33:15+02:00")
+        process_recording(path, settings, analyser="rsa", **options)
+    shown = Origin.of_file(tmp_path / "www" / "rsa.png")
+    assert shown is not None
+    assert shown.source == "run0.tiq", "written last year by its clock, and today by that of the disk"
+    write_tiq(tmp_path / "run2.tiq", 4096, date_time=None)
+    process_recording(tmp_path / "run2.tiq", settings, analyser="rsa", **options)
+    shown = Origin.of_file(tmp_path / "www" / "rsa.png")
+    assert shown is not None
+    assert shown.source == "run2.tiq"

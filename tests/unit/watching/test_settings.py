@@ -37,7 +37,6 @@ zoom_center = 244800000
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
     (tmp_path / "recordings").mkdir()
     return tmp_path
 
@@ -73,8 +72,7 @@ def test_its_nine_keys_work_unchanged(folder: Path, caplog: pytest.LogCaptureFix
     assert made.options.tracking == str(folder / "made" / "processed.toml")
     assert made.options.state_folder == str(folder / "out" / ".reelarray-watch")
     assert made.options.suffixes == (".tiq",)
-    assert made.options.in_flight == 4  # of 10, on this machine
-    assert "num_threads = 10" in caplog.text
+    assert made.options.in_flight == 10  # of which threads of this process take as many as there are cores
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
@@ -262,3 +260,8 @@ def test_what_is_wanted_is_checked_where_it_is_made() -> None:
         Wanted(lframes=1, n_avg=0, scale="log")  # type: ignore[arg-type]
     assert "n_avg=0" in str(caught.value)
     assert "scale='log'" in str(caught.value)
+
+
+def test_a_colour_map_that_is_none_is_told_before_anything_is_begun(folder: Path) -> None:
+    with pytest.raises(SettingError, match=r"color_map='virids'.*did you mean '\w+'"):
+        load_settings(write(folder, DATACRUNCH + '[outputs]\ncolor_map = "virids"\n'))
