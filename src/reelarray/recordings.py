@@ -135,6 +135,16 @@ def check_recording(x: Any, *, real: bool | None = None) -> xr.DataArray:
     return x
 
 
+def check_no_pairs(x: xr.DataArray) -> xr.DataArray:
+    """The same array; counts of pairs I, Q are no signal of two channels."""
+    if "iq" in x.dims:
+        raise RecordingError(
+            "counts with a dimension iq were given; complex samples were expected: open them without calibrated=False, "
+            "or make them: x.sel(iq='I') + 1j * x.sel(iq='Q')"
+        )
+    return x
+
+
 def one_number(value: Any) -> Any:
     """The number that an array without axes holds, such as a coordinate; anything else as it is.
 

@@ -141,7 +141,7 @@ TRANSFORMS = {
     "spectrogram over filled gaps": lambda x: ra.spectrogram(ra.fill_gaps(x, 0), nfft=16, hop=6),
     "fill_gaps of averages": lambda x: ra.fill_gaps(ra.average(x, every="13ms")),
 }
-OTHERWISE = {"annotation_band": "gives two numbers"}  # a transform that is not tried here -> why
+OTHERWISE: dict[str, str] = {}  # a transform that is not tried here -> why
 ENGINES = [(name, "scipy") for name in TRANSFORMS]
 ENGINES += [
     (name, "numba")

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reelarray as ra
-from reelarray.errors import RecordingError
 from reelarray.annotated import annotation_band, select_annotation
+from reelarray.errors import RecordingError
 
 RATE = 44_100
 

@@ -285,3 +285,10 @@ def test_headerless_samples_of_a_type_that_numpy_names(tmp_path, dtype):
     x = ra.open_recording(tmp_path / "x.dat", format="raw", rate="48000/1.001", dtype=dtype, cache=False)
     np.testing.assert_array_equal(x.values, values)
     assert float(ra.rate(x)) == pytest.approx(48000 / 1.001)
+
+
+@pytest.mark.parametrize("transform", [ra.spectrogram, ra.power_spectrum, ra.stft])
+def test_counts_of_pairs_are_no_two_channels(jumping, transform):
+    counts = ra.open_recording(jumping[0], cache=False, calibrated=False)
+    with pytest.raises(RecordingError, match="complex samples were expected: open them without calibrated=False"):
+        transform(counts, nfft=64)

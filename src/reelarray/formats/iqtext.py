@@ -18,6 +18,7 @@ from ..errors import FormatError, TruncatedFile
 from ..source import Format, Header, Layout
 from .pairs import check_radio, exact_rate
 from .ranges import check_frames, check_unchanged, explain, is_remote
+from .stated import stated_rate
 
 # Lines between noted offsets: at 40 bytes a line a read starts at most 2.6 MB too early, and a file of 10 GB (2.5e8
 # samples) has an index of 4,000 numbers.
@@ -176,8 +177,7 @@ def _stated(path: str, line: bytes, size: int) -> tuple[Fraction, float]:
             f"{path} ({size} bytes): its first line is {line[:80]!r}, 'rate|center' was expected, two numbers in Hz, "
             f"the rate {LEAST_RATE:g} or more; if it is the first sample, pass header=False and rate="
         )
-    assert match is not None
-    return Fraction(match[1].decode()), center
+    return stated_rate(path, rate), center
 
 
 # Made at the probe, and again in each worker that reads the file: a few kilobytes for each of the files last read.

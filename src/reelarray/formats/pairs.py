@@ -180,9 +180,7 @@ def check_radio(
         try:
             exact_rate(rate)
         except ClockError:
-            raise FormatError(
-                f"{path}: rate={rate} was given, a number of samples a second > 0 was expected"
-            ) from None
+            raise FormatError(f"{path}: rate={rate} was given, a number of samples a second > 0 was expected") from None
     if center_frequency is not None and not math.isfinite(center_frequency):
         raise FormatError(
             f"{path}: center_frequency={center_frequency} was given, a number of Hz was expected; leave it out if it "

@@ -12,7 +12,7 @@ import xarray as xr
 from scipy import fft
 
 from ..errors import RecordingError
-from ..recordings import clock
+from ..recordings import check_no_pairs, clock
 from ..windows import Windows
 from ..work import Taper
 from .engines import Engine
@@ -36,6 +36,7 @@ class Spectrum:
     @classmethod
     def of(cls, x: xr.DataArray, nfft: int, hop: int | None, window: Any, window_length: int | None) -> Spectrum:
         """Settings for a recording, checked; `hop` is half a window unless given."""
+        check_no_pairs(x)
         nfft = _whole("nfft", nfft)
         length = nfft if window_length is None else _whole("window_length", window_length)
         if length > nfft:

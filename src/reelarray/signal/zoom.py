@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import RecordingError
-from ..recordings import check_recording, clock, describe, one_number
+from ..recordings import check_no_pairs, check_recording, clock, describe, one_number
 from .rates import MARGIN, Conversion, check_attenuation, converted
 from .reduce import after
 
@@ -71,7 +71,7 @@ def zoom(
     >>> rate(y), float(y.center_frequency), bool(abs(y - 1).max() < 1e-5)
     (Fraction(1250, 1), 1001234.5, True)
     """
-    x = check_recording(x)
+    x = check_no_pairs(check_recording(x))
     if x.dtype.kind != "c":
         raise RecordingError(
             f"samples of dtype {x.dtype} were given; complex ones were expected: ra.baseband makes them of real ones"

@@ -7,8 +7,8 @@ import threading
 import time
 
 import dask
-from dask.local import get_sync
 import pytest
+from dask.local import get_sync
 
 from reelarray.driving import ClientFlow, Done, Failure, ThreadFlow
 from reelarray.errors import GaveUp
