@@ -106,7 +106,7 @@ def listing(folder: str, names: Names, recursive: bool, below: str = "") -> Iter
 
 def _seen(entry: os.DirEntry[str], folder: str, relative: str) -> Seen | None:
     try:
-        if not entry.is_file():
+        if not entry.is_file() and not entry.is_dir():
             return None
         found = entry.stat()
     except OSError:  # it went in this moment

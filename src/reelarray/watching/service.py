@@ -12,13 +12,14 @@ from typing import Any
 
 from ..driving import Done, Failure, Flow, Stop
 from ..driving.policy import may_pass
-from ..errors import FormatError, RecordingError, Unwritable
+from ..errors import Unwritable
 from .analysers import Analysers, Units
 from .clock import Clock
 from .finding import Finder, Gone, Look, Seen, look
 from .metrics import Metrics
 from .options import Options
 from .outputs import sweep
+from .owners import Owners, check_whole
 from .ready import Queue, Waiting
 from .room import Room, refused
 from .state import State
@@ -85,6 +86,7 @@ class Service:
         self.units = Units(self.finder.folders)
         self.analysers = Analysers(self.finder.folders, options.analysers)
         self.analysers.know(state.analysers)
+        self.owners = Owners(process, state, self.units)
         self.latest = Latest(options.page_folder)
         self.status = StatusFile(options, state.folder, clock)
         self.tracking = Tracking.of(options.tracking, clock)
@@ -142,7 +144,7 @@ class Service:
         for unit in dropped:
             running = self._running.pop(str(unit))
             log.warning("%s was not finished: it is processed again next time", unit)
-            targets += self._targets(running.found)
+            targets += self.owners.targets(running.found)
             self._put_back(running.waiting)
         try:
             sweep(targets)
@@ -275,14 +277,10 @@ class Service:
             log.info("%s was %s before: what was made of it stays", unit, before)
             return
         try:
-            if found.partial and self.options.stalled == "fail":
-                raise FormatError(
-                    f"{found.path}: truncated: its header declares more than the {found.bytes:,} bytes that are there, "
-                    f"which have not changed for {self.options.stall_seconds:g} s; copy it again, and it is looked at "
-                    'again, or have what is there used: stalled = "use"'
-                )
+            check_whole(found, self.options)
             targets = self.process.targets(found)
-            self._check_targets(unit, found, targets)
+            for before in self.owners.check(unit, found, targets, self._found_of):
+                self._look(look(self.units.path(before), found.folder))
         except Exception as error:  # a file with an odd name does not end the service
             self._fail(unit, found, waiting, Failure.of(unit, error))
             return
@@ -291,34 +289,6 @@ class Service:
         self._running[unit] = _Running(found, waiting, self.clock.now(), self.clock.time() - found.modified_ns / 1e9)
         self._paths.add(found.path)
         self.flow.submit(unit, work, self.process, found)
-
-    def _check_targets(self, unit: str, found: Found, targets: tuple[str, ...]) -> None:
-        for target in targets:
-            owner = self.state.owner(target)
-            if owner is not None and owner != unit and not self._left(target, owner):
-                raise RecordingError(
-                    f"collision: {target} is made of {owner}, and would be of {unit}; give recordings different names, "
-                    'or each analyser a folder of its own: layout = "by_analyser", or {folder} in the name'
-                )
-            if os.path.realpath(target) == os.path.realpath(found.path):
-                raise RecordingError(f"{target} would replace the recording: write to another folder")
-
-    def _left(self, target: str, owner: str) -> bool:
-        """Whether an output is no longer that of its owner, which was renamed since: that one is processed anew."""
-        path = self.units.path(owner)
-        known = self._found_of(path)
-        if known is None or target in self._targets(known[1]):
-            return False
-        log.info("%s gets outputs under its own name: another recording has that of %s", owner, target)
-        self.state.forget(owner)
-        self._look(look(path, known[1].folder))
-        return True
-
-    def _targets(self, found: Found) -> tuple[str, ...]:
-        try:
-            return tuple(self.process.targets(found))
-        except Exception:
-            return ()
 
     def _land(self, landed: Done | Failure) -> None:
         unit = str(landed.unit)

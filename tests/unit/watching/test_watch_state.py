@@ -544,3 +544,14 @@ def test_a_state_that_cannot_be_read_lets_go_of_the_journal(tmp_path, monkeypatc
         with pytest.raises(RuntimeError):
             State(tmp_path / "state", "abc", 0.0)
     State(tmp_path / "state", "abc", 0.0).close()
+
+
+def test_a_folder_with_the_name_of_a_recording_fails_and_ends_nothing(watched):
+    (watched.folder / "x.rec").mkdir()
+    watched.put("a.rec")
+    watched.start()
+    counts = watched.go(60)
+    assert (counts.done, counts.failed) == (1, 1)
+    ((unit, entry),) = watched.service.state.failures()
+    assert unit == "x.rec"
+    assert "is a folder with the name of a recording" in str(entry)
