@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -97,8 +98,9 @@ def run(settings: Settings) -> list[Table]:
     ways = {
         "reelarray, resample": "resample_by_reelarray",
         "resample_poly of SciPy": "resample_by_scipy",
-        "soxr, HQ": "resample_by_soxr",
     }
+    if find_spec("soxr"):
+        ways["soxr, HQ"] = "resample_by_soxr"
     for rate, to in RATES:
         title = f"{count / 1e6:.1f} million samples of sound, {rate:,} to {to:,} Hz, one core"
         made = table(settings, f"resample {rate} to {to}", title, x, ways, rate=rate, to=to)

@@ -36,7 +36,24 @@ CASES: dict[Callable[..., Any], tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"nfft": 64, "every": "3s"},
         {**SPECTRA, "every": "1s", "average": "median", "min_fraction": 0.9},
     ),
-    ra.average: ("samples", {"every": "3s"}, {"every": "1s", "min_fraction": 0.9, "dtype": "float64"}),
+    ra.average: ("samples", {"every": "3s"}, {"every": "1s", "min_fraction": 0.9, "dtype": "float64", "kind": "max"}),
+    ra.multitaper_spectrogram: (
+        "samples",
+        {"nfft": 64},
+        {
+            **{name: SPECTRA[name] for name in ("nfft", "hop", "scaling", "detrend", "dtype")},
+            "half_bandwidth": 3.0,
+            "tapers": 5,
+        },
+    ),
+    ra.resample: ("samples", {"rate": 900}, {"rate": 901, "passband": 0.9, "attenuation": 90.0}),
+    ra.analytic: ("samples", {}, FILTER),
+    ra.zoom: ("iq", {"center": 100.0, "span": 80.0}, {"center": 100.001, "span": 81.0, "attenuation": 80.0}),
+    ra.baseband: (
+        "samples",
+        {"intermediate_frequency": 200.0, "bandwidth": 80.0},
+        {"intermediate_frequency": 200.001, "bandwidth": 81.0, "attenuation": 80.0},
+    ),
     ra.to_decibel: ("samples", {}, {"reference": 2e-5, "floor": 150.0, "quantity": "power"}),
     ra.high_pass: ("samples", {"cutoff": 100.0}, {**FILTER, "cutoff": 100.0000001}),
     ra.low_pass: ("samples", {"cutoff": 100.0}, {**FILTER, "cutoff": 100.0000001}),
@@ -49,12 +66,14 @@ CASES: dict[Callable[..., Any], tuple[str, dict[str, Any], dict[str, Any]]] = {
 NO_VALUES = {"block"}  # which rows are made in one task
 SPECTRAL = (ra.spectrogram, ra.stft, ra.power_spectrum)
 ELSEWHERE = {(ra.calibrate, "end_to_end"), *((f, "engine") for f in SPECTRAL)}  # in place of the others, below
+ELSEWHERE |= {(f, "remainder") for f in (ra.average, ra.power_spectrum)}  # of numbers of rows, below
+ELSEWHERE |= {(ra.zoom, "offset"), (ra.zoom, "clip"), (ra.baseband, "radio_frequency")}  # labels, or no error
 
 
 @pytest.fixture
 def sources(tmp_path) -> dict[str, xr.DataArray]:
     x = recorded(files(tmp_path / "input"))
-    return {"samples": x, "full scale": x.assign_attrs(units="1")}
+    return {"samples": x, "full scale": x.assign_attrs(units="1"), "iq": ra.analytic(x)}
 
 
 def told(x: xr.DataArray) -> str:
@@ -79,6 +98,12 @@ def test_what_changes_values_changes_what_an_array_is(transform, name, sources):
 def test_every_keyword_is_tried(transform):
     keywords = {p.name for p in list(signature(transform).parameters.values())[1:] if p.kind != Parameter.VAR_KEYWORD}
     assert keywords - NO_VALUES - {name for f, name in ELSEWHERE if f is transform} == set(CASES[transform][2])
+
+
+def test_what_becomes_of_rows_that_are_left_over_is_told(sources):
+    kept, dropped = (ra.average(sources["samples"], every=1001, remainder=r) for r in ("keep", "drop"))
+    assert kept.sizes["time"] > dropped.sizes["time"]
+    assert told(kept) != told(dropped)
 
 
 def test_two_windows_without_a_name_are_two(sources):

@@ -171,10 +171,10 @@ def test_watch_returns_counts_and_can_be_stopped_from_elsewhere(place):
 def test_on_workers_of_a_cluster(place):
     from distributed import Client, LocalCluster
 
-    (place / "ownsteps.py").write_text(
+    (place / "louder_steps.py").write_text(
         "def louder(x, *, by: float = 2.0):\n    return (x * by).assign_attrs(x.attrs)\n"
     )
-    recipe(place, step=[{"use": "ownsteps.louder"}, {"use": "power_spectrum", "every": "1s"}])
+    recipe(place, step=[{"use": "louder_steps.louder"}, {"use": "power_spectrum", "every": "1s"}])
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
