@@ -23,6 +23,7 @@ from benchmarks import (
     jobs,
     measure,
     monitoring,
+    rates,
     recordings,
     report,
     scaling,
@@ -43,7 +44,7 @@ def here(target, python=None, **arguments) -> measure.Alone:
 
 @pytest.mark.parametrize("name", command.FAMILIES)
 def test_each_benchmark_runs(name, settings, monkeypatch):
-    for module in (spectrogram, averages, monitoring, fibre, iq, scaling):  # "opening" does start processes
+    for module in (spectrogram, averages, monitoring, fibre, iq, rates, scaling):  # "opening" does start processes
         monkeypatch.setattr(module, "alone", here)
     tables = command.run(name, settings)
     assert tables
