@@ -86,12 +86,20 @@ class Failure:
             unit,
             facts.pop("kind", "raised"),
             type(error).__name__,
-            " ".join(str(error).split()) or type(error).__name__,
+            _said(error) or type(error).__name__,
             text,
             path=None if path is None else str(path),
             error=error,
             **facts,
         )
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says, in one line; saying it may fail itself."""
+    try:
+        return " ".join(str(error).split())
+    except Exception:
+        return ""
 
 
 def may_pass(error: BaseException) -> bool:

@@ -75,7 +75,7 @@ class Journal:
     def begin(self, header: Mapping[str, Any]) -> None:
         """Say what the output is, in place of what was said before."""
         self.header = {"format": FORMAT, **header}
-        data = json.dumps(self.header, indent=1, ensure_ascii=False).encode()
+        data = json.dumps(self.header, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
         write_whole(self.folder / HEADER, data, self.folder / f".{HEADER}-{self.lease.token}")
         sync_folder(self.folder)
 
@@ -235,4 +235,5 @@ def _entries(lines: list[bytes]) -> Iterator[Record]:
 
 
 def _line(record: Record) -> bytes:
-    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    """One line of JSON; a name that is no text is written as its escapes, and reads back as it was."""
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"

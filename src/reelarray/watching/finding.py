@@ -6,6 +6,7 @@ import fnmatch
 import logging
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -119,6 +120,8 @@ def look(path: str, folder: str) -> Look:
     try:
         found = os.stat(path)
     except OSError:
+        return Gone(path)
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # to open a pipe is to wait for its writer
         return Gone(path)
     relative = os.path.relpath(path, folder).replace(os.sep, "/")
     return Seen(path, folder, relative, found.st_size, found.st_mtime_ns)

@@ -64,7 +64,7 @@ class Metrics:
             self.close()
             os.replace(self.path, self.path.with_suffix(".1.jsonl"))
         if self._file is None:
-            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115
+            self._file = open(self.path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         return self._file
 
 

@@ -60,6 +60,9 @@ class Owners:
             owner = self.state.owner(target)
             if owner is not None and owner != unit:
                 known = find(self.units.path(owner))
+                if known is None and self.state.was(owner, found):  # by the name that it had below other folders
+                    self.state.forget(owner)
+                    continue
                 if known is None or target in self.targets(known[1]):
                     raise RecordingError(
                         f"collision: {target} is made of {owner}, and would be of {unit}; give recordings different "

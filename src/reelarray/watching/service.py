@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _LOOKS, _LOOKING = 20_000, 0.25  # looks a step, and s: results and signals do not wait for a folder of a million files
 _IDLE = 5.0  # s
+_GONE = 60.0  # s between looks for recordings that failed and went
 _ONCE_AGAIN = 0.05  # s
 
 
@@ -95,7 +96,7 @@ class Service:
         self._running: dict[str, _Running] = {}
         self._paths: set[str] = set()
         self._suspect: tuple[Found, Waiting] | None = None
-        self._stopping = False
+        self._stopping, self._asked_for_gone = False, clock.now()
 
     # ---- from the start to the end -----------------------------------------------------------------------------------
 
@@ -165,6 +166,7 @@ class Service:
             for each in self.finder.looks(_LOOKS, _LOOKING):
                 self._look(each)
             self._submit()
+            self._forget_gone()
         self.flow.check()
         self.state.tick(self.clock.time())
         if self.tracking is not None:
@@ -210,6 +212,16 @@ class Service:
         )
 
     # ---- files -------------------------------------------------------------------------------------------------------
+
+    def _forget_gone(self) -> None:
+        """Recordings that failed, and were removed since, are no failures any more."""
+        now = self.clock.now()
+        if now - self._asked_for_gone < _GONE:
+            return
+        self._asked_for_gone = now
+        for unit, _ in self.state.failures():
+            if not os.path.lexists(self.units.path(unit)):
+                self.state.forget(unit)
 
     def _look(self, seen: Look) -> None:
         if isinstance(seen, Gone):

@@ -105,6 +105,11 @@ class State:
         """The recording that an output was made of, if it is known."""
         return self._owner.get(target)
 
+    def was(self, unit: str, found: Found) -> bool:
+        """Whether a unit was a file of this size and time: the same recording, by another name."""
+        entry = self._entries.get(unit)
+        return entry is not None and (entry.bytes, entry.modified_ns) == (found.bytes, found.modified_ns)
+
     def renamed(self, found: Found, path_of: Any) -> str | None:
         """The unit of which a recording is the same file under another name: it went, its content is here."""
         unit = self._by_file.get((found.bytes, found.modified_ns))
@@ -245,9 +250,11 @@ class State:
     def _load(self) -> None:
         records = self._journal.records
         last: dict[str, Record] = {}
+        targets: set[str] = set()
         lines = 0
         for record in records:
             lines += 1
+            targets.update(record.get("targets", ()))
             if "analyser" in record and "folder" in record:
                 self.analysers[record["folder"]] = record["analyser"]
                 continue
@@ -255,8 +262,7 @@ class State:
                 if isinstance(unit := record.get(key), str):
                     last.pop(unit, None)  # the order is that of the last lines
                     last[unit] = record
-        begun = [record for record in last.values() if "planned" in record]
-        sweep(self._longer(target) for record in begun for target in record.get("targets", ()))
+        sweep(map(self._longer, targets))  # of what runs ended with, and of workers that died on the way
         kept: list[Record] = []
         for unit, record in last.items():
             if "done" in record or "failed" in record:

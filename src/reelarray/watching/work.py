@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..errors import RecordingError
@@ -30,6 +32,13 @@ def work(process: Process, found: Found) -> Worked:
     """
     of = content(found.path)  # before: a recording that is replaced meanwhile is not what was processed
     made = process(found)
+    try:
+        made = replace(made, samples=int(made.samples), seconds=float(made.seconds), partial=bool(made.partial))
+        json.dumps([made.outputs, dict(made.notes)])
+    except (TypeError, ValueError) as error:
+        raise RecordingError(
+            f"{found.path}: {made!r} came of it, of which no line of JSON can be made ({error})"
+        ) from error
     try:
         return Worked(made, tuple(measure(path) for path in made.outputs), of)
     except FileNotFoundError as error:

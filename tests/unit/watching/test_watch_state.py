@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from watched import Watched
 
 from reelarray.driving import Failure
 from reelarray.errors import FormatError
 from reelarray.sinks.journal import Journal, OutputHeld, read_records
+from reelarray.watching.finding import Gone, look
 from reelarray.watching.metrics import Metrics
 from reelarray.watching.options import Options
 from reelarray.watching.state import State
@@ -555,3 +558,79 @@ def test_a_folder_with_the_name_of_a_recording_fails_and_ends_nothing(watched):
     ((unit, entry),) = watched.service.state.failures()
     assert unit == "x.rec"
     assert "is a folder with the name of a recording" in str(entry)
+
+
+def test_a_pipe_with_the_name_of_a_recording_is_left_alone(watched):
+    pipe = watched.folder / "x.rec"
+    os.mkfifo(pipe)
+    assert isinstance(look(str(pipe), str(watched.folder)), Gone)
+    watched.put("a.rec")
+    watched.start()
+    assert watched.go(30).done == 1
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
+
+
+@pytest.mark.parametrize("error", [ValueError("a \udcff that is no text"), Unsayable()])
+def test_errors_with_odd_texts_are_failures_like_others(watched, error):
+    def trouble(found):
+        raise error
+
+    watched.process.trouble = trouble
+    watched.put("a.rec")
+    watched.start()
+    assert watched.go(30).failed == 1
+    watched.process.trouble = lambda found: None
+    watched.again()
+    assert watched.go(30).done == 1
+
+
+def test_what_is_no_line_of_json_is_a_failure_and_numbers_of_numpy_are_numbers(watched, monkeypatch):
+    real = type(watched.process).__call__
+
+    def odd(self, found):
+        made = real(self, found)
+        notes = {"peak": object()} if found.relative == "b.rec" else {}
+        return replace(made, samples=np.int64(3), notes=notes)
+
+    monkeypatch.setattr(type(watched.process), "__call__", odd)
+    for name in ("a.rec", "b.rec"):
+        watched.put(name)
+    watched.start()
+    counts = watched.go(30)
+    assert (counts.done, counts.failed) == (1, 1)
+    ((unit, entry),) = watched.service.state.failures()
+    assert unit == "b.rec"
+    assert "no line of JSON" in entry.error
+
+
+def test_a_parent_folder_and_other_settings_take_over_from_its_folders(watched):
+    (watched.folder / "A").mkdir()
+    (watched.folder / "B").mkdir()
+    watched.process.by_analyser = True
+    watched.options |= {"folders": (str(watched.folder / "A"), str(watched.folder / "B"))}
+    for name in ("A/1.rec", "B/1.rec"):
+        watched.put(name)
+    watched.start()
+    assert watched.go(30).done == 2
+    watched.service.end()
+    watched.process.fingerprint = "other"
+    watched.options |= {"folders": (str(watched.folder),), "recursive": True}
+    watched.start()
+    counts = watched.go(30)
+    assert (counts.done, counts.failed) == (2, 0)
+
+
+def test_a_failed_recording_that_is_removed_is_no_failure_any_more(watched):
+    def trouble(found):
+        raise ValueError("broken")
+
+    watched.process.trouble = trouble
+    path = watched.put("a.rec")
+    watched.start()
+    assert watched.go(30).failed == 1
+    path.unlink()
+    assert watched.go(70).failed == 0
