@@ -108,8 +108,20 @@ def start(folder: Path, line: str, job: str = "7", kind: str = "local", env=None
     named = {"local": "REELARRAY_JOB", "slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID"}[kind]
     environment = {**os.environ, **(env or {}), named: job}
     return subprocess.Popen(
-        ["bash", "script.sh"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, start_new_session=True
+        ["bash", "script.sh"],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=heed_signals,
     )
+
+
+def heed_signals() -> None:
+    """What the parent ignores, as under nohup or in the background, bash could not trap."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def ran(*arguments, **options) -> int:
