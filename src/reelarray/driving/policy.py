@@ -79,7 +79,7 @@ class Failure:
     def of(cls, unit: Any, error: BaseException, **facts: Any) -> Failure:
         """The failure that an exception is; `path` is the file that it names."""
         trace = facts.pop("traceback", None) or error.__traceback__
-        text = "".join(traceback.format_exception(type(error), error, trace))
+        text = _writable("".join(traceback.format_exception(type(error), error, trace)))
         path = getattr(error, "path", None) or getattr(error, "filename", None)
         facts.setdefault("worker", socket.gethostname())
         return cls(
@@ -95,11 +95,16 @@ class Failure:
 
 
 def _said(error: BaseException) -> str:
-    """What an exception says, in one line; saying it may fail itself."""
+    """What an exception says, in one line that can be written; saying it may fail itself."""
     try:
-        return " ".join(str(error).split())
+        return _writable(" ".join(str(error).split()))
     except Exception:
         return ""
+
+
+def _writable(text: str) -> str:
+    """With escapes in place of what is no text, such as a byte of a file's name that nobody could decode."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def may_pass(error: BaseException) -> bool:
