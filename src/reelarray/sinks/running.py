@@ -17,6 +17,7 @@ import zarr
 
 from .. import driving, graph
 from . import layout
+from .blocks import Blocks
 from .encode import Encoding
 from .files import refusals
 from .journal import FOLDER, Record, Wait, read_header, read_records
@@ -24,7 +25,7 @@ from .layout import Layout, Sizes, Unit
 from .provenance import fingerprint, identity
 from .skeleton import Skeleton
 from .store import Store, check_free, failed_before, in_place, open_or_create
-from .units import Blocks, BlockWriter, is_sound, keys_of
+from .units import WRITTEN, BlockWriter, is_sound, keys_of
 
 SYNC_EVERY = 5.0  # s of lines that may be lost to a power failure: their units would be made again
 LOOKED_AT = 1024  # blocks of which the graph is made at once, to see what they read
@@ -174,7 +175,8 @@ class Output:
         with journal.scratch() as temporary:
             if not todo:
                 return state()
-            blocks = Blocks(self.data, BlockWriter(self.path, self.name, temporary, laid, self.encoding.encode))
+            writer = BlockWriter(self.path, self.name, temporary, laid, self.encoding.encode)
+            blocks = Blocks(self.data, writer, dtype=WRITTEN, name="write-zarr")
             with workers() as (client, watch):
 
                 def look() -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import dask.array as da
 import numpy as np
 import xarray as xr
-from dask.layers import ArraySliceDep
 
 from .. import driving
 from ..errors import RecordingError
 from ..formats.sigmf.document import Datatype
+from .blocks import Blocks
 from .files import refusals
 
 IN_MEMORY = 64 * 2**20  # bytes of a block of what is in memory already
@@ -82,30 +80,6 @@ def write_at(path: Path, offset: int, values: np.ndarray) -> None:
             data = data[file.write(data) :]
 
 
-class Ranges:
-    """Blocks of an array to be written, each by one task: what `driving` drives."""
-
-    def __init__(self, data: da.Array, writer: RangeWriter) -> None:
-        axes = tuple(range(data.ndim))
-        self._writes = da.blockwise(
-            writer,
-            axes,
-            data,
-            axes,
-            ArraySliceDep(data.chunks),
-            axes,
-            name=f"write-sigmf-{uuid4().hex}",  # not a function of its input: it goes to another file each time
-            dtype=SEEN,
-            meta=np.empty((0,) * data.ndim, SEEN),
-            adjust_chunks={k: (1,) * n for k, n in enumerate(data.numblocks)},
-            align_arrays=False,
-        )
-
-    def graph(self, units: Sequence[int]) -> tuple[Any, list[Any]]:
-        keys = [(self._writes.name, unit, *(0,) * (self._writes.ndim - 1)) for unit in units]
-        return self._writes.__dask_optimize__(self._writes.dask, keys), keys
-
-
 def write_samples(x: xr.DataArray, path: Path, begin: int, block: int, encode: Encoder) -> np.ndarray:
     """All samples into a file, from byte `begin` on, `block` bytes a row; returns `SEEN` of all of them.
 
@@ -132,9 +106,10 @@ def write_samples(x: xr.DataArray, path: Path, begin: int, block: int, encode: E
             if value["first"] >= 0:
                 seen["first"] = min(seen["first"][0], value["first"])
 
-    todo = [k for k, rows in enumerate(data.chunks[0]) if rows]
+    todo = [(k, *(0,) * (data.ndim - 1)) for k, rows in enumerate(data.chunks[0]) if rows]
     policy = driving.Policy(on_error="raise")
     writer = RangeWriter(path.absolute(), begin, block, encode)
-    if not driving.drive(Ranges(data, writer), todo, done=note, failed=lambda failure: None, policy=policy):
+    blocks = Blocks(data, writer, dtype=SEEN, name="write-sigmf")
+    if not driving.drive(blocks, todo, done=note, failed=lambda failure: None, policy=policy):
         raise RecordingError("writing was stopped before its end; no file of this call was kept")
     return seen

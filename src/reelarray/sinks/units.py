@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import dask.array as da
 import numpy as np
 import zarr
-from dask.layers import ArraySliceDep
 
 from .compression import Compress, compress_like
 from .files import AtomicStore, refusals, sync_folder, write_whole
@@ -106,28 +104,3 @@ def is_sound(root: Path, keys: Mapping[Index, str], size: int, check: int) -> bo
     except OSError:
         return False
     return _sum([(len(data), zlib.crc32(data)) for data in read]) == (size, check)
-
-
-class Blocks:
-    """Blocks of an array to be written, each by one task: what `driving` drives."""
-
-    def __init__(self, data: da.Array, writer: BlockWriter) -> None:
-        axes = tuple(range(data.ndim))
-        self._writes = da.blockwise(
-            writer,
-            axes,
-            data,
-            axes,
-            ArraySliceDep(data.chunks),
-            axes,
-            name=f"write-zarr-{uuid4().hex}",  # not a function of its input: what was written may have to be again
-            dtype=WRITTEN,
-            meta=np.empty((0,) * data.ndim, WRITTEN),
-            adjust_chunks={k: (1,) * n for k, n in enumerate(data.numblocks)},
-            align_arrays=False,
-        )
-
-    def graph(self, units: Sequence[Index]) -> tuple[Any, list[Any]]:
-        """(optimised graph, its keys) of some blocks, by their indices."""
-        keys = [(self._writes.name, *index) for index in units]
-        return self._writes.__dask_optimize__(self._writes.dask, keys), keys

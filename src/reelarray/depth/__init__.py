@@ -1,0 +1,1 @@
+"""Depth video of one animal seen from above: from a camera's frames to aligned crops and scalars."""
