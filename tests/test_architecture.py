@@ -31,7 +31,7 @@ ORDER = [
     ["opening"],
     ["engine", "testing"],
     ["plan", "groups", "gaps"],
-    ["layers"],
+    ["layers", "rowblocks"],
     ["lift"],
     ["signal"],
     ["driving"],
@@ -41,11 +41,12 @@ ORDER = [
     ["progress"],
     ["recipe"],
     ["watching"],
+    ["depth"],
     ["commands", "cli", "demo"],
 ]
 LAZY = {"__init__", "accessor"}  # these find public functions by name when they are asked for
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-DASK = {"ahead", "graph", "layers", "groups", "gaps", "driving", "sinks", "clusters", "recipe"} | {
+DASK = {"ahead", "graph", "layers", "rowblocks", "groups", "gaps", "driving", "sinks", "clusters", "recipe"} | {
     "timeindex"  # its token only
 }
 

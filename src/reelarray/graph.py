@@ -12,7 +12,7 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
-from dask._task_spec import Alias, DataNode, Task, TaskRef
+from dask._task_spec import Alias, DataNode, List, Task, TaskRef
 from dask.array.chunk import getitem as chunk_getitem
 from dask.base import tokenize
 from dask.blockwise import Blockwise
@@ -75,8 +75,8 @@ class Sent:
         return Sent, (self.value,)
 
 
-def _make(piece: Later | Sent, make: Callable[..., np.ndarray], **options: Any) -> np.ndarray:
-    return make(piece(), **options)
+def _make(piece: Later | Sent, *beside: Any, make: Callable[..., np.ndarray], **options: Any) -> np.ndarray:
+    return make(piece(), *beside, **options)
 
 
 class TableBlocks:
@@ -99,14 +99,19 @@ def from_blocks(
     piece: Callable[[int], Any],
     chunks: tuple[tuple[int, ...], ...],
     dtype: Any,
+    beside: Sequence[Any] = (),
     **options: Any,
 ) -> da.Array:
-    """One Blockwise layer: block k is ``make(piece(k), **options)``. Nothing is called while it is built."""
+    """One Blockwise layer: block k is ``make(piece(k), *beside, **options)``. Nothing is called while it is built.
+
+    `beside` are arrays, or `Pieces`, with blocks of the same rows.
+    """
     axes = tuple(range(len(chunks)))
     meta = np.empty((0,) * len(chunks), dtype)
     blocks = Pieces(chunks, piece, name, later=True)
     how = {"name": name, "dtype": dtype, "meta": meta, "align_arrays": False}
-    return da.blockwise(_make, axes, blocks, axes, make=make, **how, **options)
+    others = [part for each in beside for part in (each, axes[: each.ndim])]
+    return da.blockwise(_make, axes, blocks, axes, *others, make=make, **how, **options)
 
 
 def read_array(table: SourceTable, chunk: int | tuple[int, ...], *, name: str = "read") -> da.Array:
@@ -244,10 +249,14 @@ def of_ranges(
     sizes: np.ndarray,
     dtype: Any = None,
     rest: tuple[tuple[int, ...], ...] | None = None,
+    beside: Sequence[da.Array] = (),
 ) -> da.Array:
     """Block k is ``make(rows [low[k], high[k]) of an array, parts[k])``: no range is empty, and they may overlap.
 
-    Blocks have `sizes` rows, and along the other axes the chunks of the array, or those of `rest`.
+    `beside` are arrays with the blocks of the result: block k of each follows `parts[k]`.
+
+    Blocks have `sizes` rows, and along the other axes the chunks of the array, or those of `rest`; where that has other
+    axes than the array, one block along each.
     """
     low, high = ranges
     edges = np.append(0, np.cumsum(array.chunks[0]))
@@ -259,14 +268,19 @@ def of_ranges(
         cut = slice(int(low[k]) - begin, int(high[k]) - begin)
         for other in product(*(range(n) for n in array.numblocks[1:])):
             blocks = [TaskRef((array.name, b, *other)) for b in range(int(first[k]), int(last[k]))]
-            tasks[name, k, *other] = Task((name, k, *other), _of_rows, make, part, cut, *blocks)
-    layers = HighLevelGraph.from_collections(name, tasks, dependencies=[array])  # type: ignore[list-item]
+            own = List(*(TaskRef((each.name, k, *(0,) * (each.ndim - 1))) for each in beside))
+            key = (name, k, *(other if rest is None or len(rest) == len(other) else (0,) * len(rest)))
+            tasks[key] = Task(key, _of_rows, make, part, cut, own, *blocks)
+    needed: list[Any] = [array, *beside]
+    layers = HighLevelGraph.from_collections(name, tasks, dependencies=needed)
     meta = np.empty((0,) * array.ndim, array.dtype if dtype is None else dtype)
     return da.Array(layers, name, (tuple(sizes.tolist()), *(array.chunks[1:] if rest is None else rest)), meta=meta)
 
 
-def _of_rows(make: Callable[[np.ndarray, Any], np.ndarray], part: Any, cut: slice, *blocks: np.ndarray) -> np.ndarray:
-    return make((blocks[0] if len(blocks) == 1 else np.concatenate(blocks))[cut], part)
+def _of_rows(
+    make: Callable[..., np.ndarray], part: Any, cut: slice, beside: Sequence[np.ndarray], *blocks: np.ndarray
+) -> np.ndarray:
+    return make((blocks[0] if len(blocks) == 1 else np.concatenate(blocks))[cut], part, *beside)
 
 
 def sources(array: Any) -> list[SourceTable]:

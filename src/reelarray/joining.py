@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -14,11 +15,13 @@ import pandas as pd
 from .catalog.tolerance import Tolerance
 from .errors import ClockError
 from .exact import NANOSECONDS
+from .source import LONGEST_STEP
 
 log = logging.getLogger(__name__)
 
 Overlap = Literal["error", "first", "last"]
 NAT = np.iinfo(np.int64).min
+_NONE: Mapping[int, np.ndarray] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,7 @@ class Files:
     """Files in order of start, or the parts of files in which time jumps: ns, frames, and what joins them.
 
     Each is `frames` frames of row `row`, from frame `skip`; one that is `apart` comes after a jump and joins nothing.
+    Of files whose frames were timed one by one each frame is a part.
     """
 
     path: np.ndarray
@@ -39,7 +43,8 @@ class Files:
     absolute: bool
 
     @classmethod
-    def of(cls, rows: pd.DataFrame, tolerance: float | None) -> Files:
+    def of(cls, rows: pd.DataFrame, tolerance: float | None, measured: Mapping[int, np.ndarray] = _NONE) -> Files:
+        """Files of the rows of a catalog; `measured` has ms of each frame of some of them."""
         start = rows["start"].to_numpy().astype("datetime64[ns]").view(np.int64)
         absolute = bool((start != NAT).all())
         start = start if absolute else np.zeros(len(start), np.int64)
@@ -47,12 +52,19 @@ class Files:
         within = Tolerance.of(tolerance, start, [rate])
         if (np.diff(start) < 0).any():
             raise ClockError("the files of this catalog are not in order of time: catalog.sort_values('start')")
-        row, skip, since, frames = _parts(rows["samples"].to_numpy(np.int64), rows["breaks"])
+        cuts, gaps = rows["breaks"].to_numpy(object).copy(), []
+        for k, ms in measured.items():
+            cuts[k] = np.column_stack([np.arange(1, len(ms)), np.rint((ms[1:] - ms[0]) * 1e6).astype(np.int64)])
+            gaps += [(k, frame) for frame in long_steps(ms).tolist()]
+        row, skip, since, frames = _parts(rows["samples"].to_numpy(np.int64), cuts)
+        apart = (skip > 0) & ~np.isin(row, list(measured))
+        first = np.searchsorted(row, np.arange(len(rows)))
+        apart[[first[k] + frame for k, frame in gaps]] = True
         start = start[row] + since
         order = np.argsort(start, kind="stable")  # a file may have recorded in a pause of another
         row, skip, start, frames = row[order], skip[order], start[order], frames[order]
         path = rows["path"].to_numpy(object)[row]
-        return cls(path, row, skip, start, frames, skip > 0, rate, within, absolute)
+        return cls(path, row, skip, start, frames, apart[order], rate, within, absolute)
 
     def duration(self, frames: np.ndarray) -> np.ndarray:
         """Frames -> ns at the nominal rate, rounded."""
@@ -65,9 +77,18 @@ class Files:
         return self.tolerance.overlap(self.duration(frames))
 
 
-def _parts(samples: np.ndarray, breaks: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def long_steps(ms: np.ndarray) -> np.ndarray:
+    """Numbers of the frames that come after a gap, of times of all frames.
+
+    >>> long_steps(np.array([0.0, 33.0, 67.0, 133.0, 166.0]))
+    array([3])
+    """
+    steps = np.diff(ms)
+    return np.flatnonzero(steps > LONGEST_STEP * np.median(steps)) + 1 if len(steps) else np.zeros(0, np.int64)
+
+
+def _parts(samples: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Row, first frame, ns since the first of the file, and frames of each part: a part is what lies between breaks."""
-    cuts = breaks.to_numpy(object)
     count = np.fromiter((1 + len(each) for each in cuts), np.int64, len(cuts))
     row = np.repeat(np.arange(len(samples)), count)
     skip, since = np.zeros(len(row), np.int64), np.zeros(len(row), np.int64)
@@ -96,7 +117,8 @@ def join_files(files: Files, overlap: str) -> Pieces:
     row, skip, count = np.arange(len(files.start)), np.zeros(len(files.start), np.int64), files.frames.copy()
     start = files.start.copy()
     apart = start[1:] - (start[:-1] + files.duration(count[:-1]))
-    over = apart < -files.slack(count[:-1])
+    follows = (files.row[1:] == files.row[:-1]) & (files.skip[1:] == files.skip[:-1] + files.frames[:-1])
+    over = (apart < -files.slack(count[:-1])) & ~follows  # what was timed frame by frame is in order
     if over.any():
         if overlap == "error":
             raise ClockError(_overlap_text(files, apart, np.flatnonzero(over)))
@@ -104,9 +126,10 @@ def join_files(files: Files, overlap: str) -> Pieces:
         apart = start[1:] - (start[:-1] + files.duration(count[:-1]))
     lasts = files.duration(count)
     near = (apart >= -files.tolerance.ns) & (apart <= files.tolerance.gap(lasts[:-1], lasts[1:]))
-    own = files.row[row]
-    follows_own = np.append(False, own[1:] == own[:-1])  # a jump is one between parts of a file, not of two
-    joined = np.append(False, near)[: len(row)] & ~(files.apart[row] & (skip == 0) & follows_own)
+    own, at = files.row[row], files.skip[row] + skip
+    # A jump is one between parts of a file, not of two; all others of its parts follow each other, at their own times.
+    within = np.append(False, (own[1:] == own[:-1]) & (at[1:] == at[:-1] + count[:-1]))[: len(row)]
+    joined = np.where(within, ~files.apart[row] | (skip > 0), np.append(False, near)[: len(row)])
     return Pieces(files.row[row], files.skip[row] + skip, count, start, joined)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from . import layers
+from . import layers, rowblocks
 from .cells import Cells
 from .clock import SampleClock
 from .errors import RecordingError
@@ -18,6 +18,8 @@ from .recordings import clock as clock_of
 from .recordings import label
 from .windows import Pace, Windows
 from .work import HopsKernel, Kernel, StraightKernel, Taper, Work
+
+FRAMES = 200  # rows of a block of a film: 87 MB of a camera of 512 x 424
 
 
 def lift_windows(
@@ -133,6 +135,90 @@ def lift_rows(
     if x.chunks is None:
         return x.copy(deep=False, data=kernel(x.values, values).astype(dtype, copy=False))
     return x.copy(deep=False, data=layers.beside_rows(kernel, x.data, values, dtype, name))
+
+
+def lift_frames(
+    kernel: Callable[..., np.ndarray],
+    x: xr.DataArray,
+    *beside: Any,
+    dtype: Any,
+    halo: int = 0,
+    borders: Any = (),
+    new_dims: Mapping[str, Any] | None = None,
+    block: int = FRAMES,
+    name: str,
+) -> xr.DataArray:
+    """Apply a kernel to rows as they are, a block at a time: (time, ...) -> (time, *new_dims), one row for each.
+
+    Where x reads from files a block is one task that reads just what it needs; of any other array blocks stay as they
+    are.
+
+    Parameters
+    ----------
+    kernel : called as ``kernel(rows, *beside, lead=, trail=)`` with rows (lead + n + trail, ...) and, of what stands
+        beside, n each; gives (n, *new_dims), and each row alike however the rows are cut
+    x : a recording, in memory or lazy
+    beside : numbers or records of each row: arrays (time,), in memory or lazy
+    dtype : of the result; a structured one for records
+    halo : rows that a row needs before and after it; at the ends and at `borders` there are fewer
+    borders : rows, in order, before which nothing is seen from what comes after, and the other way round
+    new_dims : name -> coordinate values of each dimension that the kernel makes
+    block : rows of a block, where x reads from files
+    name : prefix of the tasks, as the dashboard shows it
+    """
+    _check(None, block)
+    clock, new = clock_of(x), dict(new_dims or {})
+    others = [each.data if isinstance(each, xr.DataArray) else each for each in beside]
+    if wrong := [len(each) for each in others if len(each) != clock.size]:
+        raise RecordingError(f"{wrong[0]:,} rows stand beside {clock.size:,} of the recording; as many were expected")
+    cuts = np.asarray(borders, np.int64)
+    shape = tuple(len(v) for v in new.values())
+    data = rowblocks.around(kernel, x.data, others, cuts, halo, shape, np.dtype(dtype), block, name)
+    return _of_same_rows(data, x, new)
+
+
+def lift_scan(
+    kernel: Callable[..., tuple[np.ndarray, Any]],
+    *xs: xr.DataArray,
+    state: Any,
+    dtype: Any,
+    name: str,
+    backward: bool = False,
+) -> xr.DataArray:
+    """A true recursion: blocks in order, each handed the state that the one before it gave. (time, ...) -> (time).
+
+    Only the recursion is a chain; what makes the blocks of `xs`, and what is made of the result, stays parallel.
+
+    Parameters
+    ----------
+    kernel : called as ``kernel(*rows, state)``, gives (results, state); however rows are cut, results are the same
+    xs : recordings of the same rows, the first of which says how they are cut
+    state : before the first row
+    dtype : of the result; a structured one for records
+    name : prefix of the tasks, as the dashboard shows it
+    backward : from the last block to the first; the kernel sees rows in their order
+    """
+    data = rowblocks.chain(kernel, [x.data for x in xs], state, np.dtype(dtype), name, backward=backward)
+    return _of_same_rows(data, xs[0], {})
+
+
+def lift_whole(kernel: Callable[..., np.ndarray], *xs: Any, dtype: Any, name: str) -> xr.DataArray:
+    """Apply a kernel to all rows at once, in one task: (time,) -> (time,). For a few numbers of each row only.
+
+    Parameters
+    ----------
+    kernel : called as ``kernel(*rows)`` with all of them
+    xs : recordings of the same rows, the first of which says how the result is cut; others may be plain arrays
+    dtype : of the result; a structured one for records
+    name : prefix of the tasks, as the dashboard shows it
+    """
+    data = rowblocks.whole(kernel, [getattr(x, "data", x) for x in xs], np.dtype(dtype), name)
+    return _of_same_rows(data, xs[0], {})
+
+
+def _of_same_rows(data: Any, x: xr.DataArray, new: Mapping[str, Any]) -> xr.DataArray:
+    coords = {n: c for n, c in x.coords.items() if set(c.dims) <= {"time"} and n not in new}
+    return label(data, clock_of(x), dims=tuple(new), coords={**coords, **new}, attrs=x.attrs)
 
 
 def lift_filter(

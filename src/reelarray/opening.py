@@ -142,7 +142,8 @@ def open_recordings(
         told = [f"{os.path.basename(p)}: {r}" for p, r in left_out[["path", "reason"]].itertuples(index=False)]
         log.warning("%d of %d files left out: %s", len(told), len(catalog), shown(told))
     _tell_oddities(chosen)
-    files = Files.of(chosen, tolerance)
+    measured = _measured(chosen)
+    files = Files.of(chosen, tolerance, measured)
     pieces = join_files(files, overlap)
     # Parts of a file that lie end to end in it are read as one, however far they are apart in time.
     heads = np.flatnonzero(np.append(True, (np.diff(pieces.row) != 0) | (np.diff(pieces.skip) != pieces.count[:-1])))
@@ -180,11 +181,30 @@ def open_recordings(
             f"no sample lies in [{begin}, {end}): the recording runs from {clock.text(clock.labels(0))} to "
             f"{clock.text(clock.labels(clock.size - 1))}, with {clock.gaps} gaps"
         )
+    times = None
+    if measured and len(measured) == len(chosen):
+        starts = np.cumsum([0, *(len(ms) for ms in measured.values())])
+        numbers = starts[pieces.row] + pieces.skip
+        frame = np.arange(clock.size) - np.repeat(np.cumsum(pieces.count) - pieces.count, pieces.count)
+        times = np.concatenate(list(measured.values()))[np.repeat(numbers, pieces.count) + frame][low:high]
     if (low, high) != (0, clock.size):
         clock, table = clock.slice(low, high), table.select(low, high)
     stated = {"instrument": attrs.pop("instrument", None), "center_frequency": _center(chosen)}
     scalars = {name: value for name, value in stated.items() if value is not None}
+    if times is not None:
+        scalars["timestamps"] = xr.Variable("time", times, {"units": "ms", "long_name": "time by the camera's clock"})
     return _array(table, clock, chunks, attrs, str(chosen["format"].iloc[0]), channel, scalars)
+
+
+def _measured(rows: pd.DataFrame) -> dict[int, np.ndarray]:
+    """ms of each frame, by the number of the file in the catalog, of files whose instrument timed each frame."""
+    found = {}
+    facts = rows[["path", "format", "samples", "layout"]].itertuples(index=False, name=None)
+    for k, (path, name, frames, layout) in enumerate(facts):
+        times = get_format(name).times
+        if times is not None and (ms := times(path, int(frames), layout)) is not None:
+            found[k] = ms
+    return found
 
 
 def _tell_oddities(rows: pd.DataFrame) -> None:
@@ -269,6 +289,8 @@ def _described(paths: list[Any], format: str | None, **given: Any) -> dict[str, 
 def _table(rows: pd.DataFrame, calibrated: bool, dtype: Any) -> SourceTable:
     facts = (rows[name].to_numpy(object) for name in Kind._fields)
     iq = bool(rows["iq"].iloc[0])
+    if dtype is None and all(get_format(name).whole for name in rows["format"].unique()):
+        calibrated = False  # the counts are the values
     if dtype is None:
         types = set(rows[["dtype", "subtype"]].drop_duplicates().itertuples(index=False, name=None))
         dtype = value_dtype(types, calibrated=calibrated, iq=iq)

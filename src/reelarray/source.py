@@ -18,6 +18,9 @@ STATED = (
 )  # fmt: skip
 
 
+LONGEST_STEP = 1.5  # medians: what is longer between two measured frames is a gap
+
+
 class Source(Protocol):
     """Reads samples of one file. A frozen, picklable value: it opens the file inside `read` and holds no handle.
 
@@ -94,6 +97,10 @@ class Format:
         the header only; a file that is shorter than its header is not finished; raises `FormatError` for another one
     alone : whether all that the header says is in the file itself; else it is never kept in a cache
     listed : the suffixes that a search of folders takes by itself; None takes all, and () is for those that say little
+    times : path, frames, layout -> ms of each frame by the clock of the instrument (float64, increasing), or None where
+        nothing was measured; the first frame stands at the start of the file, and a step of more than `LONGEST_STEP`
+        medians is a gap. Called when a file is opened; the header has the gaps alone, as `breaks`
+    whole : values are the whole numbers that are stored, in the units of the header: they keep their type
     """
 
     name: str
@@ -105,3 +112,5 @@ class Format:
     complete: Callable[[str], bool | None] = cannot_tell
     listed: tuple[str, ...] | None = None
     alone: bool = True
+    times: Callable[[str, int, Layout], np.ndarray | None] | None = None
+    whole: bool = False
