@@ -104,7 +104,7 @@ def _render(
         floor, empty = stage.plane[rows, columns], stage.background[rows, columns]
         grid_y, grid_x = np.mgrid[rows.start : rows.start + len(floor), columns.start : columns.start + floor.shape[1]]
         height = _animal(grid_x - x, grid_y - y, heading, phase, stage.scale)
-        height[floor - height >= empty] = 0  # behind the wall
+        height[(floor - height >= empty) | (empty > floor)] = 0  # behind the wall, and beyond it
         flanks[rows, columns] |= np.hypot(*np.gradient(height)) > STEEP / stage.scale
         scene[rows, columns] = np.where(
             height > 0, np.minimum(scene[rows, columns], floor - height), scene[rows, columns]
