@@ -135,7 +135,7 @@ def intrinsics(value: Any) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: number(value[name]) for name in ("fx", "fy", "cx", "cy") if value.get(name) is not None
     }
-    if min(found["fx"], found["fy"]) <= 0:
+    if "fx" not in found or "fy" not in found or min(found["fx"], found["fy"]) <= 0:
         raise ValueError
     if value.get("dist") is not None:
         found["dist"] = several(number)(value["dist"])
