@@ -48,11 +48,18 @@ def write_value(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
     return group.create_dataset(name, data=_text(json.dumps(value)), dtype=TEXT)
 
 
-def read_values(group: h5py.Group) -> dict[str, Any]:
-    """All below a group as plain values: bytes are decoded, empty datasets are None, groups dicts."""
-    return {
-        name: read_values(item) if isinstance(item, h5py.Group) else read_value(item) for name, item in group.items()
-    }
+def read_values(group: h5py.Group, *, longest: int | None = None) -> dict[str, Any]:
+    """All below a group as plain values: bytes are decoded, empty datasets are None, groups dicts.
+
+    Arrays of more than `longest` values, such as images, are left out.
+    """
+    out: dict[str, Any] = {}
+    for name, item in group.items():
+        if isinstance(item, h5py.Group):
+            out[name] = read_values(item, longest=longest)
+        elif longest is None or item.size is None or item.size <= longest:
+            out[name] = read_value(item)
+    return out
 
 
 def read_value(dataset: h5py.Dataset) -> Any:

@@ -27,3 +27,17 @@ EXTRA_SCALARS = {
     "speed_3d_mm_s": "speed with height, mm s-1, of measured times",
     "angular_speed_rad_s": "angular speed, rad s-1, of measured times",
 }
+
+
+def units(name: str) -> str:
+    """Units of a scalar, as its name says.
+
+    >>> units("speed_2d_mm_s"), units("area_mm"), units("angle"), units("width_px")
+    ('mm s-1', 'mm2', 'rad', 'px')
+    """
+    if name == "area_mm":
+        return "mm2"
+    for end, said in (("_mm_s", "mm s-1"), ("_rad_s", "rad s-1"), ("_mm", "mm"), ("_px", "px")):
+        if name.endswith(end):
+            return said
+    return "rad" if name in ("angle", "velocity_theta") else "1"
