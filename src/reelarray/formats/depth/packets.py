@@ -41,6 +41,12 @@ class Packets:
         return len(self.places)
 
 
+def contents(file: BinaryIO, packets: Packets, frame: int) -> bytes:
+    """The packet of one frame, in one read."""
+    file.seek(int(packets.places[frame]))
+    return file.read(int(packets.sizes[frame]))
+
+
 def avi_packets(container: Any, stream: Any, size: int) -> Packets:
     """Packets of an AVI file, from its index; where there is none (the writer died), by walking over the file.
 
