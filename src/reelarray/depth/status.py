@@ -14,6 +14,8 @@ import numpy as np
 
 from ..errors import FormatError
 from .options import Options
+from .optiontable import TABLE
+from .records import Seen
 from .resultsread import read_uuid
 from .yamlfiles import read_yaml, write_yaml
 
@@ -197,8 +199,6 @@ def input_facts(path: str | os.PathLike[str]) -> dict[str, int]:
 
 def count_flags(flags: np.ndarray) -> dict[str, int]:
     """Numbers of frames by what is odd in them, of bits of `records.Seen`: (time) -> name, count; 0 is left out."""
-    from .records import Seen
-
     counts = {seen.name.lower(): int(np.count_nonzero(flags & seen.value)) for seen in Seen if seen.name}
     return {name: count for name, count in counts.items() if count}
 
@@ -230,6 +230,7 @@ def _changed(status: Status, options: Options) -> str:
     if not status.parameters_hash:
         return "its options were not noted: another program made it"
     now = options.to_dict()
-    names = [name for name in now if name in status.parameters and status.parameters[name] != now[name]]
-    told = ", ".join(f"{name} {status.parameters[name]!r} became {now[name]!r}" for name in names)
+    then = status.parameters
+    names = [name for name in now if TABLE[name].changes and name in then and then[name] != now[name]]
+    told = ", ".join(f"{name} {then[name]!r} became {now[name]!r}" for name in names)
     return f"options changed: {told}" if told else "options changed, or how they are used"
