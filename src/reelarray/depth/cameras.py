@@ -52,8 +52,8 @@ _INTRINSICS = ("fx", "fy", "cx", "cy")
 class Camera:
     """A pinhole in front of a sensor of width x height px: focal lengths fx, fy and principal point cx, cy, all px.
 
-    `calibrated` says that they come from the device itself; otherwise absolute millimetres are approximate. `distortion`
-    has the coefficients k1, k2, p1, p2[, k3[, k4, k5, k6]] of its lens, in the order of OpenCV.
+    `calibrated` says that they come from the device itself; otherwise absolute millimetres are approximate.
+    `distortion` has the coefficients k1, k2, p1, p2[, k3[, k4, k5, k6]] of its lens, in the order of OpenCV.
     """
 
     name: str
@@ -91,8 +91,8 @@ def camera(
     Parameters
     ----------
     kind : "kinect" (v2), "azure", "realsense" (D435), or "auto" to tell it from the size and the name of the file
-    intrinsics : fx and fy (px, both or none), cx, cy (px) and dist (coefficients of the lens, in OpenCV's order), of the
-        device's own calibration, for pictures of this size
+    intrinsics : fx and fy (px, both or none), cx, cy (px) and dist (coefficients of the lens, in OpenCV's order), of
+        the device's own calibration, for pictures of this size
     path : of the recording, for "auto": .dat and archives are the Kinect's, .mkv the Azure's
     compat : an unknown camera counts as an Azure, with a warning
 
