@@ -11,6 +11,7 @@ from ..errors import RecordingError
 
 AROUND = 50.0  # mm to either side of the depth in the middle
 WINDOW = 11  # px: one pixel without a return must not decide
+WIDER, ANIMAL = 4, 120.0  # that part of the picture, and mm: an animal that rests in the middle must not decide either
 TOLERANCE = 30.0  # mm from the plane
 TRIALS, CANDIDATES = 1000, 20_000
 FEWEST = 10  # candidates, at most, with which no plane is sought
@@ -45,7 +46,8 @@ def depth_range(background: np.ndarray, *, compat: bool = False) -> tuple[float,
     """Between which depths the floor is sought: 50 mm to either side of the depth in the middle of the scene, mm.
 
     The middle is the centre of mass of all that is further away than half the median depth. The depth there is the
-    median of the pixels with a return within 11 x 11 px; `compat` takes the one pixel, which may have none.
+    median of the pixels with a return within 11 x 11 px; or that within a quarter of the picture, if it is farther by
+    no more than an animal is high. `compat` takes the one pixel in the middle, which may have no return.
 
     Raises
     ------
@@ -65,11 +67,17 @@ def depth_range(background: np.ndarray, *, compat: bool = False) -> tuple[float,
     if compat:
         middle = float(background[y, x])
         return middle - AROUND, middle + AROUND
-    side = WINDOW // 2
-    near = background[max(0, y - side) : y + side + 1, max(0, x - side) : x + side + 1]
-    near = near[near > 0]
-    middle = float(np.median(near if len(near) else valid))
+    near, wide = (_median_within(background, y, x, side) for side in (WINDOW, min(background.shape) // WIDER))
+    middle = wide if near == 0 or near < wide <= near + ANIMAL else near
+    middle = middle or float(np.median(valid))
     return middle - AROUND, middle + AROUND
+
+
+def _median_within(background: np.ndarray, y: int, x: int, side: int) -> float:
+    """Median of the pixels with a return in a window round a pixel, 0 without any."""
+    half = side // 2
+    found = background[max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1]
+    return float(np.median(found[found > 0])) if found.any() else 0.0
 
 
 def middle_depth(background: np.ndarray, arena: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,11 @@ from scipy.stats import rankdata
 from ..errors import RecordingError
 from .cleaning import ellipse
 
+log = logging.getLogger(__name__)
+
 KEPT = 8  # candidates at most, that keep their masks
 LISTED = 20  # candidates at most, in an error
+SMALL = 0.1  # of the largest candidate: what is smaller is hardly an arena
 _EIGHT = np.ones((3, 3), bool)  # neighbours by an edge or a corner
 
 
@@ -29,6 +33,8 @@ class Choice:
     dilate_iterations, erode_iterations : how often
     fill_holes : fill what a candidate encloses
     by_position : put the `most` best ones in order from top to bottom
+    smallest : share of the largest region's area below which one is none: by its rank alone, a speck of two pixels in
+        the middle of the picture would be better than the arena
     """
 
     weights: tuple[float, float, float] = (1.0, 0.1, 1.0)
@@ -40,6 +46,7 @@ class Choice:
     fill_holes: bool = True
     by_position: bool = False
     most: int = 2
+    smallest: float = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,15 +139,19 @@ def candidates(floor: np.ndarray, choice: Choice, *, keep: int = KEPT, overlap: 
 
     >>> floor = np.zeros((30, 40), bool)
     >>> floor[5:25, 5:30], floor[2:4, 2:4] = True, True
-    >>> candidates(floor, Choice(dilate_iterations=0)).area.tolist()
+    >>> candidates(floor, Choice(dilate_iterations=0, smallest=0)).area.tolist()
     [500, 4]
     """
     labels, total = ndimage.label(floor, _EIGHT)
+    area = np.bincount(labels.ravel(), minlength=total + 1)
+    area[0] = 0
+    large = (area > 0) & (area >= choice.smallest * area.max())
+    labels, total = np.where(large, np.cumsum(large), 0)[labels], int(large.sum())
     if not total:
         raise RecordingError(
             "no pixel lies on the floor: raise noise_tolerance, or bg_roi_gradient_threshold where that filter is on"
         )
-    area = np.bincount(labels.ravel(), minlength=total + 1)[1:]
+    area = area[large]
     y, x = np.nonzero(labels)
     own = labels[y, x] - 1
     boxes = np.array([(b[0].stop - b[0].start) * (b[1].stop - b[1].start) for b in ndimage.find_objects(labels)])
@@ -201,6 +212,9 @@ def chosen(found: Candidates, index: int | Sequence[int]) -> int:
     wanted = [int(index)] if np.ndim(index) == 0 else [int(k) for k in index]  # type: ignore[arg-type, union-attr]
     for k in wanted:
         if 0 <= k < len(found.area):
+            if found.area[k] < SMALL * found.area.max():
+                told = "the arena, candidate %d, has %d px, another has %d: check it, and bg_roi_index (%s)"
+                log.warning(told, k, found.area[k], found.area.max(), found.listed())
             return k
     raise RecordingError(
         f"bg_roi_index={index} was asked for; {found.total} candidates for the arena are there ({found.listed()}): "

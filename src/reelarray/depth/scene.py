@@ -247,6 +247,7 @@ def _choice(options: Options, optics: Camera) -> regions.Choice:
         fill_holes=options["bg_roi_fill_holes"],
         by_position=options["bg_sort_roi_by_position"],
         most=options["bg_sort_roi_by_position_max_rois"],
+        smallest=0.0 if options["compat"] else regions.Choice.smallest,
     )
 
 
