@@ -1,0 +1,276 @@
+"""Heights, cleaning and the largest component, compiled by Numba: the numbers of the plain modules, to the bit.
+
+Imported where a task needs it, never before: that takes a second. Compiled code is kept on disk between processes. No
+function holds the interpreter's lock. Loops are over plain rows of memory, so that the compiler makes vectors of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_compile: Any = njit(nogil=True, cache=True, error_model="numpy")
+
+
+@_compile
+def heights(frames, level, least, span, y0, x0, out, high):  # type: ignore[no-untyped-def]
+    """As `heights.heights`; `high` (n,) counts pixels above the largest height."""
+    rows, columns = level.shape
+    counts = np.empty(columns, np.uint16)  # column by column: a sum of each row would not be made in vectors
+    one, nothing = np.uint16(1), np.uint16(0)
+    for k in range(len(frames)):
+        counts[:] = 0
+        for y in range(rows):
+            depth, floor, made = frames[k, y0 + y, x0 : x0 + columns], level[y], out[k, y]
+            for x in range(columns):
+                seen = (depth[x] != nothing) & (depth[x] < floor[x])
+                height = np.uint16(floor[x] - depth[x])
+                over = np.uint16(height - least)
+                made[x] = height if seen & (over <= span) else nothing
+                counts[x] += one if seen & (height > np.uint16(least + span)) else nothing
+        high[k] = counts.sum()
+
+
+@_compile
+def clean(heights, medians, cable, cable_iterations, tail, turned, tail_iterations, margin, most, out):  # type: ignore[no-untyped-def]
+    """As `cleaning.clean_frames`, with `medians` of 3 x 3 and runs (., 3) of elements that hold their anchor.
+
+    Nothing of this makes pixels where there were none, so that only the part round what is there is looked at: in flat
+    memory, row after row, with `margin` more pixels on all sides. `most` is the largest value of the heights' type.
+    """
+    rows, columns = heights.shape[1:]
+    size = (rows + 2 * margin) * (columns + 2 * margin) + 2 * margin
+    a, b = np.empty(size, out.dtype), np.empty(size, out.dtype)
+    low, middle, high = np.empty(size, out.dtype), np.empty(size, out.dtype), np.empty(size, out.dtype)
+    for k in range(len(heights)):
+        out[k] = 0
+        y0, y1, x0, x1 = _window(heights[k], margin)
+        width, pitch = x1 - x0, x1 - x0 + 2 * margin
+        if y0 == y1:
+            continue
+        for y in range(y0, y1):
+            start = margin + (margin + y - y0) * pitch + margin
+            a[start : start + width] = heights[k, y, x0:x1]
+        for _ in range(cable_iterations):
+            _surround(a, y1 - y0, pitch, margin, most)
+            _extreme(a, b, low, middle, high, cable, True, y1 - y0, pitch, margin)
+            a, b = b, a
+        for _ in range(medians):
+            _repeat(a, y1 - y0, pitch, margin)
+            _median(a, b, low, middle, high, y1 - y0, pitch, margin)
+            a, b = b, a
+        for _ in range(tail_iterations):
+            _surround(a, y1 - y0, pitch, margin, most)
+            _extreme(a, b, low, middle, high, tail, True, y1 - y0, pitch, margin)
+            a, b = b, a
+        for _ in range(tail_iterations):
+            _surround(a, y1 - y0, pitch, margin, 0)
+            _extreme(a, b, low, middle, high, turned, False, y1 - y0, pitch, margin)
+            a, b = b, a
+        for y in range(y0, y1):
+            start = margin + (margin + y - y0) * pitch + margin
+            out[k, y, x0:x1] = a[start : start + width]
+
+
+@_compile
+def _window(frame, margin):  # type: ignore[no-untyped-def]
+    """Rows and columns [y0, y1), [x0, x1) of all that is not 0, with a margin within the image."""
+    rows, columns = frame.shape
+    y0, y1 = rows, 0
+    seen = np.zeros(columns, frame.dtype)
+    for y in range(rows):
+        row = frame[y]
+        any_of = row[0]
+        for x in range(columns):
+            any_of |= row[x]
+            seen[x] |= row[x]
+        if any_of:
+            y0, y1 = min(y0, y), y + 1
+    if y1 == 0:
+        return 0, 0, 0, 0
+    x0, x1 = columns, 0
+    for x in range(columns):
+        if seen[x]:
+            x0, x1 = min(x0, x), x + 1
+    return max(y0 - margin, 0), min(y1 + margin, rows), max(x0 - margin, 0), min(x1 + margin, columns)
+
+
+@_compile
+def _surround(a, rows, pitch, margin, value):  # type: ignore[no-untyped-def]
+    """The margin is `value`."""
+    top = margin + margin * pitch
+    a[:top] = value
+    a[top + rows * pitch :] = value
+    for y in range(rows):
+        start = top + y * pitch
+        for x in range(margin):
+            a[start + x] = value
+            a[start + pitch - 1 - x] = value
+
+
+@_compile
+def _repeat(a, rows, pitch, margin):  # type: ignore[no-untyped-def]
+    """One pixel of the margin is the border's."""
+    top = margin + margin * pitch
+    for y in range(rows):
+        start = top + y * pitch + margin
+        a[start - 1], a[start + pitch - 2 * margin] = a[start], a[start + pitch - 2 * margin - 1]
+    a[top - pitch : top] = a[top : top + pitch]
+    a[top + rows * pitch : top + (rows + 1) * pitch] = a[top + (rows - 1) * pitch : top + rows * pitch]
+
+
+@_compile
+def _median(a, out, low, middle, high, rows, pitch, margin):  # type: ignore[no-untyped-def]
+    """3 x 3: the three of each column in order, then the middle of the largest low, the middle middle, the least high."""
+    top, count = margin + margin * pitch, rows * pitch
+    above, here, below = a[top - pitch :], a[top:], a[top + pitch :]
+    lows, middles, highs = low[top:], middle[top:], high[top:]
+    for i in range(count):
+        p, q, r = above[i], here[i], below[i]
+        least, most = p if p < q else q, q if p < q else p
+        lows[i] = least if least < r else r
+        highs[i] = most if most > r else r
+        most = most if most < r else r
+        middles[i] = least if least > most else most
+    made = out[top + 1 :]
+    lows1, lows2, middles1, middles2 = low[top + 1 :], low[top + 2 :], middle[top + 1 :], middle[top + 2 :]
+    highs1, highs2 = high[top + 1 :], high[top + 2 :]
+    for i in range(count - 2):
+        p, q, r = lows[i], lows1[i], lows2[i]
+        p = p if p > q else q
+        p = p if p > r else r
+        s, t, u = middles[i], middles1[i], middles2[i]
+        least, most = s if s < t else t, t if s < t else s
+        most = most if most < u else u
+        q = least if least > most else most
+        s, t, u = highs[i], highs1[i], highs2[i]
+        s = s if s < t else t
+        r = s if s < u else u
+        least, most = p if p < q else q, q if p < q else p
+        most = most if most < r else r
+        made[i] = least if least > most else most
+
+
+@_compile
+def _extreme(a, out, half, other, row, runs, least, rows, pitch, margin):  # type: ignore[no-untyped-def]
+    """The least, or the largest, value under an element, as `cleaning._extreme` finds it."""
+    total = (rows + 2 * margin) * pitch + 2 * margin
+    top, count, width = margin + margin * pitch, rows * pitch, 1
+    halves, made = a, a
+    for j in range(len(runs)):
+        dy, dx, length = runs[j]
+        while 2 * width <= length:
+            into = other if width % 3 == 1 else half  # 1, 2, 4, 8, ... are 1, 2, 1, 2, ... modulo 3
+            _pairs(halves, halves[width:], into, total - 2 * width + 1, least)
+            halves, width = into, 2 * width
+        if j == 0 or length != runs[j - 1, 2]:
+            made = halves
+            if length > width:
+                _pairs(halves, halves[length - width :], row, total - length + 1, least)
+                made = row
+        part = made[top + dy * pitch + dx :]
+        if j == 0:
+            out[top : top + count] = part[:count]
+        else:
+            _pairs(out[top:], part, out[top:], count, least)
+
+
+@_compile
+def _pairs(a, b, out, count, least):  # type: ignore[no-untyped-def]
+    if least:
+        for i in range(count):
+            out[i] = a[i] if a[i] < b[i] else b[i]
+    else:
+        for i in range(count):
+            out[i] = a[i] if a[i] > b[i] else b[i]
+
+
+@_compile
+def components(heights, minimum, largest, rim, kept, sums, areas, edge):  # type: ignore[no-untyped-def]
+    """As `components.mask` and `moments.sums`; the areas of the two largest components, and whether `kept` is on the rim.
+
+    Runs of pixels are joined to those of the row before that they touch, the later to the earlier: the first run of a
+    component stands for it.
+    """
+    rows, columns = heights.shape[1:]
+    runs = np.empty((rows * (columns // 2 + 1), 3), np.int32)  # row, first column, and the one after the last
+    parent, area = np.empty(len(runs), np.int32), np.empty(len(runs), np.int64)
+    for k in range(len(heights)):
+        kept[k] = False
+        sums[k], areas[k], edge[k] = 0, 0, False
+        count = _join(heights[k], minimum, runs, parent)
+        area[:count] = 0
+        for i in range(count):
+            parent[i] = parent[parent[i]]  # of what is before it the root is known
+            area[parent[i]] += runs[i, 2] - runs[i, 1]
+        first = 0
+        for i in range(count):
+            if area[i] > areas[k, 0]:
+                areas[k, 1], areas[k, 0], first = areas[k, 0], area[i], i
+            elif area[i] > areas[k, 1]:
+                areas[k, 1] = area[i]
+        for i in range(count):
+            if largest and parent[i] != first:
+                continue
+            y, x0, x1 = np.int64(runs[i, 0]), np.int64(runs[i, 1]), np.int64(runs[i, 2])
+            along = (x1 - x0) * (x0 + x1 - 1) // 2
+            sums[k, 0] += x1 - x0
+            sums[k, 1] += along
+            sums[k, 2] += (x1 - x0) * y
+            sums[k, 3] += (x1 - 1) * x1 * (2 * x1 - 1) // 6 - (x0 - 1) * x0 * (2 * x0 - 1) // 6
+            sums[k, 4] += along * y
+            sums[k, 5] += (x1 - x0) * y * y
+            for x in range(x0, x1):
+                kept[k, y, x] = True
+                edge[k] |= rim[y, x]
+
+
+@_compile
+def _join(frame, minimum, runs, parent):  # type: ignore[no-untyped-def]
+    rows, columns = frame.shape
+    count, above, begin = 0, 0, 0  # runs; the first of the row before, and of this row
+    for y in range(rows):
+        row = frame[y]
+        most = row[0]
+        for x in range(columns):
+            most = row[x] if row[x] > most else most
+        above, begin = (begin, count) if begin < count and runs[count - 1, 0] == y - 1 else (count, count)
+        if most <= minimum:
+            continue
+        x, touching = 0, above
+        while x < columns:
+            if row[x] <= minimum:
+                x += 1
+                continue
+            start = x
+            while x < columns and row[x] > minimum:
+                x += 1
+            runs[count, 0], runs[count, 1], runs[count, 2] = y, start, x
+            parent[count] = count
+            while touching < begin and runs[touching, 2] < start:
+                touching += 1
+            other = touching
+            while other < begin and runs[other, 1] <= x:
+                _unite(parent, count, other)
+                other += 1
+            count += 1
+    return count
+
+
+@_compile
+def _unite(parent, one, other):  # type: ignore[no-untyped-def]
+    one, other = _root(parent, one), _root(parent, other)
+    if one < other:
+        parent[other] = one
+    else:
+        parent[one] = other
+
+
+@_compile
+def _root(parent, i):  # type: ignore[no-untyped-def]
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
