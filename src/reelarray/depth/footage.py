@@ -123,7 +123,7 @@ def footage(path: str | os.PathLike[str], mapping: str | int = "DEPTH") -> Foota
 def _of_film(path: Path, mapping: str | int) -> Footage:
     film = probe_video(str(path), mapping)
     kept = "it was cut off: fewer frames are there than it was to have" if film.cut else ""
-    with package(str(path)).open(str(path)) as container:
+    with package(str(path)).open(str(path), metadata_errors="replace") as container:
         others = [stream for stream in container.streams if stream.index != film.stream]
         if others:
             kept = f"it has {len(others)} more streams ({', '.join(str(each.type) for each in others)})"

@@ -105,7 +105,7 @@ def package(path: str) -> Any:
 def _opened(path: str, size: int) -> Iterator[Any]:
     av = package(path)
     try:
-        with av.open(path) as container:
+        with av.open(path, metadata_errors="replace") as container:
             yield container
     except av.error.FFmpegError as error:
         if isinstance(error, FileNotFoundError | PermissionError):
@@ -118,7 +118,7 @@ def _opened(path: str, size: int) -> Iterator[Any]:
 
 def _choose(path: str, container: Any, wanted: int | str | None) -> int:
     """The number of the stream of depth."""
-    videos = {each.index: each for each in container.streams.video}
+    videos = {each.index: each for each in container.streams.video if each.codec_context is not None}
     gray = [index for index, each in videos.items() if each.codec_context.pix_fmt in GRAY]
     stream = wanted
     if not isinstance(wanted, int):

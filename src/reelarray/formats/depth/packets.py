@@ -57,7 +57,8 @@ def avi_packets(container: Any, stream: Any, size: int) -> Packets:
     """
     rows = [(e.pos + 8, e.size, e.timestamp, e.is_keyframe) for e in stream.index_entries if not e.is_discard]
     if len(rows) < stream.frames or not rows:
-        rows = [(p.pos, p.size, p.pts, p.is_keyframe) for p in container.demux(stream) if p.pos is not None]
+        found = [p for p in container.demux(stream) if p.pos is not None]
+        rows = [(p.pos, p.size, p.pts, p.is_keyframe) for p in found if not p.is_corrupt]  # corrupt: a part of one
     whole = [row for row in rows if row[1] and row[0] + row[1] <= size]  # an empty chunk stands for a frame dropped
     cut = len(rows) < stream.frames or any(row[0] + row[1] > size for row in rows)
     return _packets(whole, cut)
