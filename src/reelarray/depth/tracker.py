@@ -65,12 +65,12 @@ def fit(
 
     In each frame the pixels of `cleaned` between the heights whose log-likelihood under the Gaussian before exceeds the
     threshold, of which the largest 8-connected object with its holes, are weighted by their density, which gives mean
-    and covariance (to which 30 px^2 and mm^2 are added), up to 15 times, until the sum of their log-likelihoods gains
-    between nothing and a quarter. Pixels are looked for within the box round the ellipsoid of that log-likelihood only:
-    no other can exceed it, so that the result is that of the whole picture. Where fewer than 10 are found the animal is
-    looked for anew: the largest object that is left of the cleaned frame by an opening, then of the frame before
-    cleaning, and a fit from there; then all pixels between the heights. Where there is nothing either, the Gaussian is
-    that of the frame before, and `held` says so; before an animal was seen it is NaN.
+    and covariance (to which 30 px^2 and mm^2 are added), 2 to 15 times, until the sum of their log-likelihoods gains
+    between nothing and a quarter of what it was. Pixels are looked for within the box round the ellipsoid of the
+    threshold only: no other can exceed it, so that the result is that of the whole picture. Where fewer than 10 are
+    found the animal is looked for anew: the largest object that is left of the cleaned frame by an opening, then of the
+    frame before cleaning, and a fit from there; then all pixels between the heights, of either. Where there is nothing
+    either, the Gaussian is that of the frame before, and `held` says so; before an animal was seen it is NaN.
 
     Parameters
     ----------
@@ -101,12 +101,12 @@ def fit(
             )
             params["mean"][k : k + done], params["cov"][k : k + done] = means[:done], covs[:done]
             if done:
-                before, k = params[k + done - 1], k + done
+                before, k = _of(params, k + done - 1), k + done
             if k == len(cleaned):
                 break
         params[k] = _anew(heights[k], cleaned[k], before, limits, steps)
-        before, k = params[k], k + 1
-    return params, np.array(before)  # of its own: the block need not be kept
+        before, k = _of(params, k), k + 1
+    return params, before
 
 
 def fit_alone(
@@ -126,7 +126,7 @@ def _anew(
     heights: np.ndarray, cleaned: np.ndarray, before: np.ndarray, limits: tuple[float, float, float], steps: Any
 ) -> np.ndarray:
     """The Gaussian of a frame whose animal is not where it was: () PARAMETERS."""
-    found = np.array(before)
+    found = before.copy()
     lowest, highest, _ = limits
     pixels = largest_object(cleaned, lowest, highest)
     if pixels is None:
@@ -139,6 +139,11 @@ def _anew(
     if pixels is not None:
         found["mean"], found["cov"] = steps.improve(*pixels, *moments(*pixels))
     return found
+
+
+def _of(params: np.ndarray, k: int) -> np.ndarray:
+    """One frame's Gaussian, in memory of its own: np.array(params[k]) would share that of the block."""
+    return params[k : k + 1].reshape(()).copy()
 
 
 def _steps(engine: str | None) -> Any:

@@ -136,7 +136,8 @@ def improve(x, y, h, mean, cov):  # type: ignore[no-untyped-def]
 @_compile
 def _improve(pixels, mean, cov, level, weight):  # type: ignore[no-untyped-def]
     mean, cov, count = mean.copy(), cov.copy(), pixels.shape[1]
-    before = _levels(pixels, mean, cov, level)
+    before = math.inf
+    _levels(pixels, mean, cov, level)
     for _ in range(STEPS):
         _weigh(pixels, level[:count], weight, mean, cov)
         now = _levels(pixels, mean, cov, level)

@@ -68,7 +68,7 @@ def improve(
     run pixel by pixel and exponentials are those of the C library, as in the compiled engine.
     """
     level = levels(x, y, h, mean, factor(cov))
-    before = _total(level)
+    before = math.inf  # a gain is one over the step before: there are two steps at least
     for _ in range(STEPS):
         highest = level.max()
         weight = np.array([math.exp(each) for each in (level - highest).tolist()])
