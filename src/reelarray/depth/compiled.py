@@ -123,7 +123,7 @@ def _repeat(a, rows, pitch, margin):  # type: ignore[no-untyped-def]
 
 @_compile
 def _median(a, out, low, middle, high, rows, pitch, margin):  # type: ignore[no-untyped-def]
-    """3 x 3: the three of each column in order, then the middle of the largest low, the middle middle, the least high."""
+    """3 x 3, as `cleaning.median`: the three of each column in order, then the middle of what these leave."""
     top, count = margin + margin * pitch, rows * pitch
     above, here, below = a[top - pitch :], a[top:], a[top + pitch :]
     lows, middles, highs = low[top:], middle[top:], high[top:]
@@ -189,7 +189,7 @@ def _pairs(a, b, out, count, least):  # type: ignore[no-untyped-def]
 
 @_compile
 def components(heights, minimum, largest, rim, kept, sums, areas, edge):  # type: ignore[no-untyped-def]
-    """As `components.mask` and `moments.sums`; the areas of the two largest components, and whether `kept` is on the rim.
+    """As `components.mask` and `moments.sums`; areas of the two largest components; whether what is kept is on the rim.
 
     Runs of pixels are joined to those of the row before that they touch, the later to the earlier: the first run of a
     component stands for it.

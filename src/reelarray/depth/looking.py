@@ -1,0 +1,224 @@
+"""What is seen in a block of frames: the one call that a task makes, from raw depths to records with crops."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..signal.engines import choose
+from .cleaning import clean_frames, over_time, runs, turned
+from .components import largest_components, rim
+from .heights import above, bounds, heights
+from .moments import from_sums, sums
+from .records import SHARE_HIGH, SHARE_SECOND, Arena, Look, Seen, record
+
+BATCH = 8  # frames at once: their heights, cleaned heights and masks stay in the cache of one core
+Found = tuple[
+    np.ndarray, np.ndarray, np.ndarray, np.ndarray
+]  # masks, sums, areas of the two largest, whether on the rim
+
+
+def look(
+    frames: np.ndarray,
+    arena: Arena,
+    settings: Look,
+    *,
+    lead: int = 0,
+    trail: int = 0,
+    crops: bool = True,
+    tracked: np.ndarray | None = None,
+    engine: str | None = None,
+) -> np.ndarray:
+    """Depths (n, rows, columns) uint16 [mm] -> records (n - lead - trail,) of `records.record`.
+
+    Heights above the floor are cleaned; the largest object is the animal; its moments say where it is and how it lies;
+    heights, cleaned heights and mask are cut out round it, turned so that its main axis lies along the rows.
+
+    Parameters
+    ----------
+    lead, trail : frames at either end that are there for temporal medians only, see `cleaning.clean`
+    crops : False leaves out what is cut out
+    tracked : (n - lead - trail,) Gaussians of a tracker (`tracker.PARAMETERS`): only pixels that are likely under them
+        are the animal's, and the mask that is cut out is their log-likelihood
+    engine : "numba", or "scipy" for plain NumPy and SciPy; the one installed unless given. The numbers are the same.
+
+    >>> floor, inside = np.full((60, 60), 650), np.ones((60, 60), bool)
+    >>> frames = np.full((2, 60, 60), 650, "u2")
+    >>> frames[0, 20:30, 10:41] = 610  # an animal 40 mm high; in the second frame there is none
+    >>> found = look(frames, Arena(floor, inside, (0, 60, 0, 60)), Look(crop_size=(40, 40)))
+    >>> found["x"].tolist(), found["y"].tolist(), [int(crop.max()) for crop in found["cleaned"]]
+    ([25.0, nan], [24.5, nan], [40, 0])
+    """
+    if frames.dtype != np.uint16:  # of another byte order too
+        frames = frames.astype("u2")
+    eyes: _Eyes = _Plain(arena, settings) if choose(engine) == "scipy" else _Compiled(arena, settings)
+    out = np.zeros(len(frames) - lead - trail, record(settings, crops=crops, tracked=tracked is not None))
+    steady = _steady(frames, eyes, settings, lead, trail) if settings.cleaning.halo else None
+    for start in range(0, len(out), BATCH):
+        part = slice(start, min(start + BATCH, len(out)))
+        depths = frames[lead:][part]
+        raw, high = eyes.heights(depths)
+        cleaned = eyes.clean(raw) if steady is None else steady[part]
+        gaussians = None if tracked is None else tracked[part]
+        mask, totals, areas, edge = eyes.find(*_candidates(cleaned, settings, gaussians))
+        made, seen = out[part], from_sums(totals)
+        for name in seen.dtype.names or ():
+            made[name] = seen[name]
+        made["flags"] = _flags(depths, arena, areas, edge, high, gaussians)
+        if crops:
+            _cut(made, raw, cleaned, mask, settings, gaussians)
+    return out
+
+
+class _Eyes(Protocol):
+    """An engine: arrays that are returned may be overwritten by the next call."""
+
+    def heights(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def clean(self, heights: np.ndarray) -> np.ndarray: ...
+
+    def find(self, values: np.ndarray, minimum: int) -> Found: ...
+
+
+class _Plain:
+    def __init__(self, arena: Arena, settings: Look) -> None:
+        self.arena, self.settings, self.rim = arena, settings, rim(arena.inside)
+
+    def heights(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        arena, look = self.arena, self.settings
+        scene = frames, arena.floor, arena.inside, arena.box
+        made = heights(*scene, minimum=look.minimum, maximum=look.maximum, dtype=look.dtype)
+        return made, above(*scene, maximum=look.maximum)
+
+    def clean(self, heights: np.ndarray) -> np.ndarray:
+        return clean_frames(heights, self.settings.cleaning)
+
+    def find(self, values: np.ndarray, minimum: int) -> Found:
+        found = values > minimum
+        kept, areas = largest_components(found)
+        if not self.settings.largest:
+            kept = found
+        return kept, sums(kept), areas, (kept & self.rim).any(axis=(1, 2))
+
+
+class _Compiled:
+    def __init__(self, arena: Arena, settings: Look) -> None:
+        from . import compiled
+
+        self.steps, self.arena, self.settings = compiled, arena, settings
+        dtype, shape = np.dtype(settings.dtype), (BATCH, *arena.inside.shape)
+        self.bounds = bounds(arena.floor, arena.inside, settings.minimum, settings.maximum, dtype)
+        self.raw, self.cleaned, self.kept = np.empty(shape, dtype), np.empty(shape, dtype), np.empty(shape, bool)
+        self.high, self.edge = np.empty(BATCH, "i8"), np.empty(BATCH, bool)
+        self.sums, self.areas = np.empty((BATCH, 6), "i8"), np.empty((BATCH, 2), "i8")
+        self.rim, self.how = rim(arena.inside), _compiled_cleaning(settings)
+
+    def heights(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        n, box = len(frames), self.arena.box
+        self.steps.heights(frames, *self.bounds, box[0], box[2], self.raw[:n], self.high[:n])
+        return self.raw[:n], self.high[:n]
+
+    def clean(self, heights: np.ndarray) -> np.ndarray:
+        if self.how is None:
+            return clean_frames(heights, self.settings.cleaning)
+        made = self.cleaned[: len(heights)]
+        self.steps.clean(heights, *self.how, made)
+        return made
+
+    def find(self, values: np.ndarray, minimum: int) -> Found:
+        n = len(values)
+        found = self.kept[:n], self.sums[:n], self.areas[:n], self.edge[:n]
+        self.steps.components(values, minimum, self.settings.largest, self.rim, *found)
+        return found
+
+
+def _compiled_cleaning(settings: Look) -> tuple[Any, ...] | None:
+    """Arguments of `compiled.clean`; None where it does not apply, as with medians of more than 3 x 3 pixels."""
+    cleaning = settings.cleaning
+    sizes = [size for size in cleaning.spatial if size > 1]
+    cable, tail = runs(cleaning.cable), runs(cleaning.tail)
+    for found, iterations in (cable, cleaning.cable_iterations), (tail, cleaning.tail_iterations):
+        if iterations and not any(dy == 0 and dx <= 0 < dx + length for dy, dx, length in found):
+            return None  # what does not hold its anchor makes pixels where there were none
+    if any(size != 3 for size in sizes):
+        return None
+    margin = max(1, *(abs(end) for dy, dx, length in cable + tail + turned(tail) for end in (dy, dx, dx + length - 1)))
+    elements = np.array(cable), cleaning.cable_iterations, np.array(tail), np.array(turned(tail))
+    dtype = np.dtype(settings.dtype)
+    return len(sizes), *elements, cleaning.tail_iterations, margin, dtype.type(np.iinfo(dtype).max)
+
+
+def _steady(frames: np.ndarray, eyes: _Eyes, settings: Look, lead: int, trail: int) -> np.ndarray:
+    """Cleaned heights of a block whose cleaning needs neighbouring frames."""
+    parts = [eyes.clean(eyes.heights(frames[i : i + BATCH])[0]).copy() for i in range(0, len(frames), BATCH)]
+    return over_time(np.concatenate(parts), settings.cleaning, lead=lead, trail=trail)
+
+
+def _candidates(cleaned: np.ndarray, settings: Look, gaussians: np.ndarray | None) -> tuple[np.ndarray, int]:
+    """Values (n, y, x), and the number that those of the animal exceed."""
+    if gaussians is None:
+        return cleaned, settings.minimum
+    from .tracker import likely
+
+    return likely(gaussians, cleaned, settings.minimum, settings.threshold).view("u1"), 0
+
+
+def _flags(
+    depths: np.ndarray,
+    arena: Arena,
+    areas: np.ndarray,
+    edge: np.ndarray,
+    high: np.ndarray,
+    gaussians: np.ndarray | None,
+) -> np.ndarray:
+    missing = areas[:, 0] == 0
+    flags = np.where(missing, int(Seen.MISSING), 0)
+    y0, y1, x0, x1 = arena.box
+    for k in np.flatnonzero(missing):
+        if not (depths[k, y0:y1, x0:x1] * arena.inside).any():
+            flags[k] |= Seen.EMPTY
+    flags[edge] |= Seen.EDGE
+    flags[~missing & (areas[:, 1] >= SHARE_SECOND * areas[:, 0])] |= Seen.SEVERAL
+    flags[high > SHARE_HIGH * np.count_nonzero(arena.inside)] |= Seen.HIGH
+    if gaussians is not None:
+        flags[gaussians["held"]] |= Seen.HELD
+    return flags
+
+
+def _cut(
+    made: np.ndarray,
+    raw: np.ndarray,
+    cleaned: np.ndarray,
+    mask: np.ndarray,
+    settings: Look,
+    gaussians: np.ndarray | None,
+) -> None:
+    """Crops, and what is measured in them, into the records."""
+    from .cropping import crop
+
+    place = made["x"], made["y"], made["orientation"], settings.crop_size
+    made["frames"] = crop(raw, *place, rotate=settings.rotate, dtype=settings.dtype)
+    made["cleaned"] = crop(cleaned, *place, rotate=settings.rotate, dtype=settings.dtype)
+    if gaussians is None:
+        made["mask"] = crop(mask, *place, nearest=True, rotate=settings.rotate, dtype=bool)
+    else:
+        from .tracker import crop_likelihood
+
+        how = settings.minimum, settings.clip
+        made["mask"] = crop_likelihood(gaussians, made["orientation"], made["cleaned"], *how, rotate=settings.rotate)
+    made["area"], made["height"] = measure(made["cleaned"], settings.minimum, settings.maximum)
+    made["raw_area"], made["raw_height"] = measure(made["frames"], settings.minimum, settings.maximum)
+
+
+def measure(crops: np.ndarray, minimum: int, maximum: int) -> tuple[np.ndarray, np.ndarray]:
+    """Crops (n, y, x) [mm] -> (n,) pixels between both heights, exclusive, and their mean [mm], NaN without any.
+
+    >>> area, height = measure(np.array([[[10, 20, 31]], [[0, 0, 0]]], "u1"), 10, 120)
+    >>> area.tolist(), height.tolist()
+    ([2, 0], [25.5, nan])
+    """
+    counts = (crops > minimum) & (crops < maximum)
+    area = counts.sum(axis=(1, 2))
+    total = (crops * counts).sum(axis=(1, 2), dtype="i8")
+    return area, np.divide(total, area, out=np.full(len(crops), np.nan), where=area > 0)
