@@ -73,12 +73,16 @@ def choose_results(
     """
     kept: dict[str, Status] = {}
     left_out: dict[str, str] = {}
-    for h5, yaml in find_results(input_dir):
+    found = find_results(input_dir)
+    sources = {h5 for h5, _ in found}
+    for h5, yaml in found:
         if leave_out is not None and _is_within(h5, leave_out):
             continue
         try:
             status = read_status(yaml)
-            reason = _why_not(h5, status, mouse_threshold)
+            source = status.more.get(SOURCE)
+            at = source.get("path") if isinstance(source, dict) else None
+            reason = f"it is a copy of {at}" if at in sources else _why_not(h5, status, mouse_threshold)
         except (FormatError, OSError) as error:
             left_out[h5] = str(error)
             continue
@@ -114,8 +118,6 @@ def _why_not(h5: str, status: Status, threshold: float) -> str:
         return "it is marked with skip"
     if "sample" in status.more:
         return "it is a sample"
-    if SOURCE in status.more:
-        return f"it is a copy of {status.more[SOURCE]}"
     mean = mean_height(h5)
     return "" if mean > threshold else f"its mean height, {mean:.3g} mm, is not above {threshold:g}"
 

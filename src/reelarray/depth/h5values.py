@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import h5py
@@ -48,16 +48,16 @@ def write_value(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
     return group.create_dataset(name, data=_text(json.dumps(value)), dtype=TEXT)
 
 
-def read_values(group: h5py.Group, *, longest: int | None = None) -> dict[str, Any]:
+def read_values(group: h5py.Group, *, longest: int | None = None, without: Collection[str] = ()) -> dict[str, Any]:
     """All below a group as plain values: bytes are decoded, empty datasets are None, groups dicts.
 
-    Arrays of more than `longest` values, such as images, are left out.
+    Left out are arrays of more than `longest` values, and datasets of the names `without`.
     """
     out: dict[str, Any] = {}
     for name, item in group.items():
         if isinstance(item, h5py.Group):
-            out[name] = read_values(item, longest=longest)
-        elif longest is None or item.size is None or item.size <= longest:
+            out[name] = read_values(item, longest=longest, without=without)
+        elif name not in without and (longest is None or item.size is None or item.size <= longest):
             out[name] = read_value(item)
     return out
 

@@ -66,7 +66,6 @@ SCENE = (
     _one("bg_sort_roi_by_position_max_rois", 2, "size", "how many of them"),
     _one("overlap_roi", None, "path or none", "TIFF of a mask: the candidate that overlaps it most is left out"),
     _one("noise_tolerance", 30.0, "positive number", "distance from the plane that is still floor, mm"),
-    _one("frame_stride", 500, "size", "frames from one sample of the background to the next"),
     _one("seed", 0, "count", "of the search for the plane"),
     _one("use_plane_bground", False, "flag", "the plane is the background, for animals that never move"),
     _one("detected_true_depth", "auto", "number or auto", "depth of the floor, mm"),

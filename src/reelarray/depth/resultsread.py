@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _IMAGES = {"background": "mm", "roi": "1", "first_frame": "mm"}
 _PER_FRAME = ("flips", "flags")
+_FACTS: Any = {"longest": 1000, "without": (*_IMAGES, *_PER_FRAME)}  # neither images nor values of each frame
 _NOMINAL = 0.02  # of the stated rate: what is measured within it is the stated one
 _OTHER_RATE = 30.0  # frames a second of files that state none: that of the cameras of the field
 
@@ -112,7 +113,7 @@ def read_metadata(path: str | os.PathLike[str], group: str = "metadata") -> dict
         if not isinstance(file.get(group), h5py.Group):
             told = f"{path} has no group {group!r}; its groups are {', '.join(file)}, and those of its metadata"
             raise FormatError(f"{told} {', '.join(file['metadata']) if 'metadata' in file else 'none'}")
-        return read_values(file[group], longest=1000)
+        return read_values(file[group], **_FACTS)
 
 
 def read_uuid(path: str | os.PathLike[str]) -> str:
@@ -143,7 +144,7 @@ def load_extraction_meta_from_h5s(
             found: dict[str, Any] = {}
             for group in ("metadata/acquisition", "metadata/extraction"):
                 if not found and isinstance(file.get(group), h5py.Group):
-                    found = read_values(file[group], longest=1000)
+                    found = read_values(file[group], **_FACTS)
         loaded.append((dict(status), os.fspath(path), snake_cased(found) if snake_case else found))
     return loaded
 
