@@ -9,11 +9,13 @@ import numpy as np
 from ..signal.engines import choose
 from .cleaning import clean_frames, over_time, runs, turned
 from .components import largest_components, rim
+from .cropping import placements, sample
 from .heights import above, bounds, heights
 from .moments import from_sums, sums
 from .records import SHARE_HIGH, SHARE_SECOND, Arena, Look, Seen, record
 
 BATCH = 8  # frames at once: their heights, cleaned heights and masks stay in the cache of one core
+Stacks = tuple[np.ndarray, np.ndarray, np.ndarray]  # heights, cleaned heights, masks
 Found = tuple[
     np.ndarray, np.ndarray, np.ndarray, np.ndarray
 ]  # masks, sums, areas of the two largest, whether on the rim
@@ -67,7 +69,7 @@ def look(
             made[name] = seen[name]
         made["flags"] = _flags(depths, arena, areas, edge, high, gaussians)
         if crops:
-            _cut(made, raw, cleaned, mask, settings, gaussians)
+            _cut(made, eyes, (raw, cleaned, mask), settings, gaussians)
     return out
 
 
@@ -79,6 +81,10 @@ class _Eyes(Protocol):
     def clean(self, heights: np.ndarray) -> np.ndarray: ...
 
     def find(self, values: np.ndarray, minimum: int) -> Found: ...
+
+    def crop(self, stacks: Stacks, places: np.ndarray) -> Stacks: ...
+
+    def measure(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 class _Plain:
@@ -101,17 +107,28 @@ class _Plain:
             kept = found
         return kept, sums(kept), areas, (kept & self.rim).any(axis=(1, 2))
 
+    def crop(self, stacks: Stacks, places: np.ndarray) -> Stacks:
+        shape = len(places), *self.settings.crop_size
+        outs = np.empty(shape, stacks[0].dtype), np.empty(shape, stacks[1].dtype), np.empty(shape, bool)
+        sample(stacks, outs, places, nearest=(False, False, True))
+        return outs
+
+    def measure(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return measure(crops, self.settings.minimum, self.settings.maximum)
+
 
 class _Compiled:
     def __init__(self, arena: Arena, settings: Look) -> None:
-        from . import compiled
+        from . import compiled, compiledcrops
 
-        self.steps, self.arena, self.settings = compiled, arena, settings
+        self.steps, self.cropping, self.arena, self.settings = compiled, compiledcrops, arena, settings
         dtype, shape = np.dtype(settings.dtype), (BATCH, *arena.inside.shape)
         self.bounds = bounds(arena.floor, arena.inside, settings.minimum, settings.maximum, dtype)
         self.raw, self.cleaned, self.kept = np.empty(shape, dtype), np.empty(shape, dtype), np.empty(shape, bool)
         self.high, self.edge = np.empty(BATCH, "i8"), np.empty(BATCH, bool)
         self.sums, self.areas = np.empty((BATCH, 6), "i8"), np.empty((BATCH, 2), "i8")
+        size = BATCH, *settings.crop_size
+        self.crops = np.empty(size, dtype), np.empty(size, dtype), np.empty(size, bool)
         self.rim, self.how = rim(arena.inside), _compiled_cleaning(settings)
 
     def heights(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,6 +148,17 @@ class _Compiled:
         found = self.kept[:n], self.sums[:n], self.areas[:n], self.edge[:n]
         self.steps.components(values, minimum, self.settings.largest, self.rim, *found)
         return found
+
+    def crop(self, stacks: Stacks, places: np.ndarray) -> Stacks:
+        n = len(places)
+        outs = self.crops[0][:n], self.crops[1][:n], self.crops[2][:n]
+        self.cropping.sample(*stacks, places, *outs)
+        return outs
+
+    def measure(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        area, total = np.empty(len(crops), "i8"), np.empty(len(crops), "i8")
+        self.cropping.measure(crops, self.settings.minimum, self.settings.maximum, area, total)
+        return area, total
 
 
 def _compiled_cleaning(settings: Look) -> tuple[Any, ...] | None:
@@ -188,37 +216,32 @@ def _flags(
 
 def _cut(
     made: np.ndarray,
-    raw: np.ndarray,
-    cleaned: np.ndarray,
-    mask: np.ndarray,
+    eyes: _Eyes,
+    stacks: Stacks,
     settings: Look,
     gaussians: np.ndarray | None,
 ) -> None:
-    """Crops, and what is measured in them, into the records."""
-    from .cropping import crop
-
-    place = made["x"], made["y"], made["orientation"], settings.crop_size
-    made["frames"] = crop(raw, *place, rotate=settings.rotate, dtype=settings.dtype)
-    made["cleaned"] = crop(cleaned, *place, rotate=settings.rotate, dtype=settings.dtype)
-    if gaussians is None:
-        made["mask"] = crop(mask, *place, nearest=True, rotate=settings.rotate, dtype=bool)
-    else:
+    """Crops of heights, cleaned heights and mask, and what is measured in them, into the records."""
+    places = placements(made["x"], made["y"], made["orientation"], rotate=settings.rotate)
+    made["frames"], made["cleaned"], mask = raw, cleaned, _ = eyes.crop(stacks, places)
+    if gaussians is not None:
         from .tracker import crop_likelihood
 
         how = settings.minimum, settings.clip
-        made["mask"] = crop_likelihood(gaussians, made["orientation"], made["cleaned"], *how, rotate=settings.rotate)
-    made["area"], made["height"] = measure(made["cleaned"], settings.minimum, settings.maximum)
-    made["raw_area"], made["raw_height"] = measure(made["frames"], settings.minimum, settings.maximum)
+        mask = crop_likelihood(gaussians, made["orientation"], cleaned, *how, rotate=settings.rotate)
+    made["mask"] = mask
+    for prefix, crops in ("", cleaned), ("raw_", raw):
+        area, total = eyes.measure(crops)
+        made[f"{prefix}area"] = area
+        made[f"{prefix}height"] = np.divide(total, area, out=np.full(len(area), np.nan), where=area > 0)
 
 
 def measure(crops: np.ndarray, minimum: int, maximum: int) -> tuple[np.ndarray, np.ndarray]:
-    """Crops (n, y, x) [mm] -> (n,) pixels between both heights, exclusive, and their mean [mm], NaN without any.
+    """Crops (n, y, x) [mm] -> (n,) pixels between both heights, exclusive, and (n,) the sum of their heights [mm].
 
-    >>> area, height = measure(np.array([[[10, 20, 31]], [[0, 0, 0]]], "u1"), 10, 120)
-    >>> area.tolist(), height.tolist()
-    ([2, 0], [25.5, nan])
+    >>> area, total = measure(np.array([[[10, 20, 31]], [[0, 0, 0]]], "u1"), 10, 120)
+    >>> area.tolist(), total.tolist()
+    ([2, 0], [51, 0])
     """
     counts = (crops > minimum) & (crops < maximum)
-    area = counts.sum(axis=(1, 2))
-    total = (crops * counts).sum(axis=(1, 2), dtype="i8")
-    return area, np.divide(total, area, out=np.full(len(crops), np.nan), where=area > 0)
+    return counts.sum(axis=(1, 2)), (crops * counts).sum(axis=(1, 2), dtype="i8")
