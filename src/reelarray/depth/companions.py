@@ -13,32 +13,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import ClockError, FormatError
+from ..formats.depth.session import METADATA
+from ..formats.depth.stamps import FILES, find_stamps, read_stamps
 from ..sinks.journal import OutputExists
 
 log = logging.getLogger(__name__)
 
-STAMPS = {"depth_ts.txt": 1.0, "timestamps.csv": 1000.0}  # files of times, in the order they are looked for: ms a unit
-STATED = "depth_ts.txt"  # the one that is written of times that are in a container
-METADATA = "metadata.json"
-NAMES = (*STAMPS, METADATA)
-_NUMBER = re.compile(r"[+-]?(\d|\.\d)")
+STATED = "depth_ts.txt"  # the file that is written of times that are in a container
+NAMES = (*FILES, METADATA)
 # StartTime has seven decimals: ISO 8601, to 100 ns
 _START = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(.*)")
-
-
-def stamp_lines(folder: Path) -> tuple[str, list[str]] | None:
-    """The name of the file of times in a folder, and its line for each frame; None where there is none."""
-    for name in STAMPS:
-        if (folder / name).is_file():
-            lines = (folder / name).read_text(encoding="utf-8-sig", errors="replace").splitlines()
-            return name, [line for line in lines if _NUMBER.match(line.strip())]
-    return None
-
-
-def stamp_ms(name: str, lines: list[str]) -> np.ndarray:
-    """Times of the camera [ms]: the first number of each line."""
-    first = (re.split(r"[\s,]+", line.strip())[0] for line in lines)
-    return np.array([float(text) for text in first]) * STAMPS[name]
 
 
 def companions(
@@ -65,30 +49,25 @@ def companions(
 
     Raises
     ------
-    ClockError : as many lines of times as frames were expected
+    ClockError : as many times as frames were expected
     FormatError : metadata that are no JSON object, times that are no numbers
     """
-    found = stamp_lines(folder)
-    if found is None and times is not None:
-        found = STATED, stamps_text(times).decode().splitlines()
     out: dict[str, bytes] = {}
     moved = 0.0
-    if found is not None:
-        name, lines = found
-        if len(lines) != frames:
+    if (stamps := find_stamps(str(folder))) is not None:
+        times = read_stamps(stamps)
+        lines = [line for line in Path(stamps).read_text("utf-8-sig", "replace").splitlines() if line.strip()]
+        names = len(lines) - len(times)  # 1 where the first line names the columns
+        out[Path(stamps).name] = "".join(f"{line}\n" for line in lines[:names] + lines[names:][start:stop]).encode()
+    elif times is not None:
+        out[STATED] = stamps_text(times[start:stop])
+    if times is not None:
+        if len(times) != frames:
             raise ClockError(
-                f"{folder / name}: {len(lines)} lines of times were found, {frames} were expected, one for each frame, "
-                "so that it is not known which belong to the copy; correct that file, or move it away"
+                f"{stamps}: {len(times)} times were found, {frames} were expected, one for each frame, so that it is "
+                "not known which belong to the copy; correct that file, or move it away"
             )
-        try:
-            ms = stamp_ms(name, lines)
-        except ValueError as error:
-            raise FormatError(
-                f"{folder / name}: {error}; a time was expected in each line; correct that line"
-            ) from None
-        if stop > start:
-            moved = float(ms[start] - ms[0])
-        out[name] = "".join(f"{line}\n" for line in lines[start:stop]).encode()
+        moved = float(times[start] - times[0])
     said = read_metadata(folder)
     said = said if said is not None or metadata is None else dict(metadata)
     if said is not None:

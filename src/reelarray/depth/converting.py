@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,21 +16,21 @@ import numpy as np
 
 from ..errors import FormatError, RecordingError
 from ..formats.depth.films import probe_video
+from ..formats.depth.session import METADATA
+from ..formats.depth.stamps import find_stamps
 from ..formats.depth.video import VideoSource
 from ..sinks.atomic import check_folder, writing_all
 from ..sinks.journal import OutputExists
 from .companions import (
-    METADATA,
     STATED,
     check_folder_free,
     companions,
     json_bytes,
     read_metadata,
-    stamp_lines,
     stamps_text,
 )
 from .encoding import Encoder, container_of
-from .footage import KINECT, Footage, footage
+from .footage import KINECT, RAW, Footage, footage
 
 __all__ = ["convert_avi_to_raw", "convert_raw_to_avi", "copy_slice"]
 
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 
 Write = Callable[[np.ndarray], Any]
 Read = Callable[[int, int], np.ndarray]
-RAW = ".dat"
 _BLOCK = 64 << 20  # bytes of frames that are held at once, whatever the chunk size
 
 
@@ -198,7 +198,7 @@ def _copy(
             "delete=False"
         )
     beside = _beside(source, target, start, stop, part, overwrite)
-    frame_bytes = 2 * source.height * source.width
+    frame_bytes = 2 * math.prod(source.shape)
     step = max(min(chunk_size, _BLOCK // frame_bytes), 1)
     blocks = [(first, min(first + step, stop)) for first in range(start, stop, step)]
     with writing_all([target, *(target.with_name(name) for name in beside)]) as (temporary, *others):
@@ -223,7 +223,7 @@ def _beside(source: Footage, target: Path, start: int, stop: int, part: bool, ov
     """What has to be written beside the copy, so that its folder is that of a recording."""
     folder = source.path.parent
     here = target.parent.resolve() == folder.resolve()
-    shape: dict[str, Any] = {"DepthResolution": [source.width, source.height], "IsLittleEndian": True}
+    shape: dict[str, Any] = {"DepthResolution": [*source.shape[::-1]], "IsLittleEndian": True}
     if target.suffix.lower() != RAW:
         shape = {}
     if here and not part:  # what is beside the source is beside the copy
@@ -232,7 +232,7 @@ def _beside(source: Footage, target: Path, start: int, stop: int, part: bool, ov
     found = companions(
         folder, source.frames, start, stop, times=source.times, metadata=source.metadata, changes=shape | origin
     )
-    if METADATA not in found and shape and (source.width, source.height) != KINECT:
+    if METADATA not in found and shape and source.shape != KINECT:
         found[METADATA] = json_bytes(shape)
     check_folder_free(target.parent, found, overwrite=overwrite and not here)
     return {name: text for name, text in found.items() if not target.with_name(name).exists() or overwrite}
@@ -242,18 +242,18 @@ def _still_missing(source: Footage, target: Path, shape: Mapping[str, Any]) -> d
     """Times that were in the container alone, and the size of raw frames where nothing says it."""
     folder = source.path.parent
     found: dict[str, bytes] = {}
-    if source.times is not None and stamp_lines(folder) is None:
+    if source.times is not None and find_stamps(str(folder)) is None:
         found = {STATED: stamps_text(source.times)}
     if not shape:
         return found
     said = read_metadata(folder)
     if said is None:
-        return found if (source.width, source.height) == KINECT else found | {METADATA: json_bytes(shape)}
-    stated = said.get("DepthResolution") or list(KINECT), said.get("IsLittleEndian", True)
+        return found if source.shape == KINECT else found | {METADATA: json_bytes(shape)}
+    stated = said.get("DepthResolution") or [*KINECT[::-1]], said.get("IsLittleEndian", True)
     if stated != (shape["DepthResolution"], True):
         raise RecordingError(
             f"{folder / METADATA} says DepthResolution {stated[0]}, IsLittleEndian {stated[1]}: {target} would be read "
-            f"with that, its frames are {source.width} x {source.height}, little endian; correct it, or write to "
+            f"with that, its frames are {shape['DepthResolution']}, little endian; correct it, or write to "
             "another folder"
         )
     return found
@@ -267,8 +267,7 @@ def _writer(temporary: Path, target: Path, source: Footage, fps: float, threads:
         return
     with Encoder(
         temporary,
-        source.width,
-        source.height,
+        *source.shape[::-1],
         Fraction(fps).limit_denominator(1 << 16),
         container=container_of(target),
         title="DEPTH",
@@ -288,9 +287,9 @@ def _prove(
     try:
         shape, read = _copy_of(source, temporary, target)
         count = blocks[-1][1] - start
-        if shape != (count, source.height, source.width):
+        if shape != (count, *source.shape):
             raise RecordingError(
-                f"{target}: {count} frames of {source.height} x {source.width} were written, {shape} were found "
+                f"{target}: {count} frames of {source.shape} were written, {shape} were found "
                 f"when it was read back: frame {start + min(count, shape[0])} of {source.path} is the first that "
                 "is missing; the copy was removed, the source is as it was"
             )
@@ -317,10 +316,10 @@ def _copy_of(source: Footage, temporary: Path, target: Path) -> tuple[tuple[int,
         film = probe_video(str(temporary))
         back = VideoSource(str(temporary), film.frames, film.layout, film.size, film.modified_ns)
         return back.shape, back.read
-    pixels = source.height * source.width
+    pixels = math.prod(source.shape)
 
     def read(start: int, stop: int) -> np.ndarray:
         frames = np.fromfile(temporary, "<u2", (stop - start) * pixels, offset=2 * start * pixels)
-        return frames.reshape(stop - start, source.height, source.width)
+        return frames.reshape(stop - start, *source.shape)
 
-    return (temporary.stat().st_size // (2 * pixels), source.height, source.width), read
+    return (temporary.stat().st_size // (2 * pixels), *source.shape), read

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,17 @@ import numpy as np
 
 from .. import formats
 from ..errors import FormatError
+from ..formats.depth.dat import SHAPES, DatSource, count_frames
 from ..formats.depth.films import package, probe_video
+from ..formats.depth.session import METADATA, read_session
+from ..formats.depth.stamps import find_stamps, read_stamps
 from ..formats.depth.video import VideoSource
 from ..formats.ranges import check_unchanged, explain
 from ..source import Source
-from .companions import stamp_lines, stamp_ms
 from .encoding import CONTAINERS
 
-KINECT = (512, 424)  # columns, rows of raw frames of which nothing is said
+RAW = ".dat"
+KINECT = SHAPES[0]  # (rows, columns) of raw frames of which nothing is said
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +34,6 @@ class Footage:
 
     path: Path
     source: Source
-    height: int
-    width: int
-    rate: Fraction
     size: int
     modified_ns: int
     times: np.ndarray | None
@@ -44,6 +43,11 @@ class Footage:
     @property
     def frames(self) -> int:
         return self.source.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of a frame."""
+        return self.source.shape[1], self.source.shape[2]
 
     @property
     def stem(self) -> str:
@@ -65,17 +69,14 @@ class Footage:
             return f"it has {self.frames} frames"
         if self.kept:
             return self.kept
-        found = stamp_lines(self.path.parent)
-        if found is None:
+        stamps = find_stamps(str(self.path.parent))
+        if stamps is None:
             return ""
-        name, lines = found
         try:
-            ms = stamp_ms(name, lines)
-        except ValueError as error:
-            return f"{name} beside it cannot be read ({error})"
-        if len(ms) != self.frames:
-            return f"{name} beside it has {len(ms)} times, the file has {self.frames} frames: some may be missing"
-        return ""
+            count = len(read_stamps(stamps))
+        except FormatError as error:
+            return f"the times beside it cannot be read: {error}"
+        return "" if count == self.frames else f"{stamps} has {count} times, the file has {self.frames} frames"
 
 
 def footage(path: str | os.PathLike[str], mapping: str | int = "DEPTH") -> Footage:
@@ -90,34 +91,9 @@ def footage(path: str | os.PathLike[str], mapping: str | int = "DEPTH") -> Foota
         explain(str(path), error)
     if path.suffix.lower() in CONTAINERS:
         return _of_film(path, mapping)
-    header = formats.probe(path)
-    source = formats.source(header)
-    if len(header.shape) != 3 or source.dtype != np.uint16:
-        raise FormatError(
-            f"{path} holds {header.shape} {source.dtype}, frames (time, y, x) of uint16 were expected: give the "
-            "file of a depth camera"
-        )
-    raw = header.frames * 2 * header.shape[1] * header.shape[2]
-    kept, times = "", None
-    if path.suffix.lower() != ".dat":
-        kept = "it is an archive, with more than the frames in it"
-        find = formats.get_format(header.format).times
-        times = None if find is None else find(str(path), header.frames, header.layout)
-    elif status.st_size != raw:
-        kept = f"{status.st_size - raw} bytes of a frame that was cut off are at its end"
-    said = header.metadata.get("metadata")
-    return Footage(
-        path,
-        source,
-        header.shape[1],
-        header.shape[2],
-        header.rate,
-        status.st_size,
-        status.st_mtime_ns,
-        times,
-        said if isinstance(said, Mapping) and path.suffix.lower() != ".dat" else None,
-        kept,
-    )
+    if path.suffix.lower() == RAW:
+        return _of_raw(path, status)
+    return _of_archive(path, status)
 
 
 def _of_film(path: Path, mapping: str | int) -> Footage:
@@ -128,6 +104,27 @@ def _of_film(path: Path, mapping: str | int) -> Footage:
         if others:
             kept = f"it has {len(others)} more streams ({', '.join(str(each.type) for each in others)})"
     source = VideoSource(str(path), film.frames, film.layout, film.size, film.modified_ns)
-    return Footage(
-        path, source, film.height, film.width, film.rate, film.size, film.modified_ns, film.times, None, kept
-    )
+    return Footage(path, source, film.size, film.modified_ns, film.times, None, kept)
+
+
+def _of_raw(path: Path, status: os.stat_result) -> Footage:
+    session = read_session(str(path.with_name(METADATA)), path.parent.name)
+    shape = session.shape or KINECT
+    frames, flags = count_frames(str(path), status.st_size, shape, None)
+    source = DatSource(str(path), frames, *shape, session.order, status.st_size, status.st_mtime_ns)
+    kept = "a part of a frame, which was cut off, is at its end" if flags else ""
+    return Footage(path, source, status.st_size, status.st_mtime_ns, None, None, kept)
+
+
+def _of_archive(path: Path, status: os.stat_result) -> Footage:
+    header = formats.probe(path)
+    source = formats.source(header)
+    if len(source.shape) != 3 or source.dtype != np.uint16:
+        raise FormatError(
+            f"{path} holds {source.shape} {source.dtype}, frames (time, y, x) of uint16 were expected: give the "
+            "file of a depth camera"
+        )
+    find = formats.get_format(header.format).times
+    times = None if find is None else find(str(path), header.frames, header.layout)
+    kept = "it is an archive, which holds more than the frames"
+    return Footage(path, source, status.st_size, status.st_mtime_ns, times, header.metadata, kept)
