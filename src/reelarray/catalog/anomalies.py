@@ -53,11 +53,18 @@ _FLAG_TEXTS = {
     "no_center_frequency": "it states no centre frequency; pass center_frequency=",
     "overload": "the instrument marked samples as overloaded: see `overload_frames`",
     "unterminated": "its last line does not end, so that its last number may have been cut",
+    "no_metadata": "there is no metadata.json, so that defaults stand for what it would say",
+    "no_start": "StartTime in its metadata.json is no time",
+    "no_timestamps": "nothing says when its frames were taken, so that they follow at a constant rate: see fps=",
+    "times_differ": "it has more frames than times, or fewer, which are taken to begin together",
     "zero_tail": "its samples end in zeros, as when a recorder loses power after allocating the file",
 }
 
 # Of a file with one of these, samples are not quite what they seem: opening it says so.
-TOLD = frozenset(("time_order", "total_samples", "dataset_count", "instrument_errors", "overload", "unterminated"))
+TOLD = frozenset((
+    "time_order", "total_samples", "dataset_count", "instrument_errors", "overload", "unterminated", "partial_frame",
+    "no_metadata", "no_start", "no_timestamps", "times_differ",
+))  # fmt: skip
 
 
 def codes(anomaly: str) -> list[str]:

@@ -35,6 +35,7 @@ _OURS = {
     "iqbin": "reelarray.formats.iqbin:FORMAT",
     "iqtext": "reelarray.formats.iqtext:FORMAT",
     "tdms": "reelarray.formats.tdms:FORMAT",
+    "depth": "reelarray.formats.depth:FORMAT",
 }
 _MAGIC_BYTES = 512
 _LATEST = 2**62  # ns: labels and what is computed of them stay within 64 bits
