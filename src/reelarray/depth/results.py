@@ -185,11 +185,12 @@ class ResultsFile:
         while at < count:
             held = sum(len(block) for block, _ in self._rest)
             take = min(CHUNK - held, count - at)
-            # a copy: the caller may fill its arrays anew while threads still read
-            self._rest.append((frames[at : at + take].copy(), mask[at : at + take].copy()))
+            self._rest.append((frames[at : at + take], mask[at : at + take]))
             at += take
             if held + take == CHUNK:
                 self._compress()
+        # the caller may fill its arrays anew
+        self._rest = [(some.copy(), others.copy()) for some, others in self._rest]
 
     def write_compressed(
         self,
@@ -235,7 +236,7 @@ class ResultsFile:
         self._written += count
 
     def _compress(self) -> None:
-        frames = np.concatenate([block for block, _ in self._rest])
+        frames = np.concatenate([block for block, _ in self._rest])  # a copy, which a thread may read later
         mask = np.concatenate([block for _, block in self._rest])
         self._rest = []
         if self._pool is None:

@@ -18,8 +18,11 @@ from xarray.core.indexing import ExplicitIndexer, IndexingSupport, LazilyIndexed
 
 from ..clock import SampleClock
 from ..errors import ClockError, FormatError
+from ..exact import exact_rate
+from ..formats.depth.stamps import nominal_rate
+from ..formats.stated import date_time
 from ..joining import long_steps
-from ..recordings import label, nanoseconds
+from ..recordings import label
 from .h5values import read_value, read_values
 from .results import CHUNK
 from .scalarnames import units
@@ -29,8 +32,7 @@ log = logging.getLogger(__name__)
 _IMAGES = {"background": "mm", "roi": "1", "first_frame": "mm"}
 _PER_FRAME = ("flips", "flags")
 _FACTS: Any = {"longest": 1000, "without": (*_IMAGES, *_PER_FRAME)}  # neither images nor values of each frame
-_NOMINAL = 0.02  # of the stated rate: what is measured within it is the stated one
-_OTHER_RATE = 30.0  # frames a second of files that state none: that of the cameras of the field
+_OTHER_RATE = Fraction(30)  # frames a second of files that state none: that of the cameras of the field
 
 
 class StoredArray(BackendArray):
@@ -229,33 +231,19 @@ def _timestamps(file: h5py.File) -> np.ndarray | None:
 
 def _clock(path: str, count: int, stamps: np.ndarray | None, about: Mapping[str, Any]) -> SampleClock:
     said = json.loads(about.get("parameters", "{}")).get("fps")
-    rate = float(said) if isinstance(said, int | float) and said > 0 else _OTHER_RATE
-    begin, absolute = _begin(json.loads(about.get("metadata", "{}")).get("StartTime"))
-    if stamps is None or count < 2:
-        return SampleClock.regular(count, _exact(rate), begin, absolute=absolute)
+    rate = exact_rate(said) if isinstance(said, int | float) and said > 0 else _OTHER_RATE
+    start = json.loads(about.get("metadata", "{}")).get("StartTime")
+    start_ns, _ = date_time(start if isinstance(start, str) else None)
+    begin, absolute = start_ns or 0, start_ns is not None
+    if stamps is None:
+        return SampleClock.regular(count, rate, begin, absolute=absolute)
     steps = np.diff(stamps)
     if not (steps > 0).all():
         at = int(np.argmin(steps > 0))
         told = f"the time of frame {at + 1}, {stamps[at + 1]:g} ms, is not after {stamps[at]:g} ms, that of frame {at}"
         raise ClockError(f"{path}: {told}: write the file again with times that increase")
-    gaps = long_steps(stamps)
-    apart = np.zeros(count, bool)
-    apart[gaps] = True
-    measured = 1000 / float(np.mean(steps[~apart[1:]]))
-    if abs(measured - rate) > _NOMINAL * rate:
-        rate = measured
+    joined = np.ones(count, bool)
+    joined[[0, *long_steps(stamps)]] = False
     starts = begin + np.rint((stamps - stamps[0]) * 1e6).astype(np.int64)
-    joined = ~apart
-    joined[0] = False
-    return SampleClock.of_segments(starts, np.ones(count, np.int64), _exact(rate), joined=joined, absolute=absolute)
-
-
-def _exact(rate: float) -> Fraction:
-    return Fraction(rate).limit_denominator(1001)
-
-
-def _begin(said: Any) -> tuple[int, bool]:
-    try:
-        return nanoseconds(said), True
-    except (ClockError, TypeError, ValueError):
-        return 0, False
+    rate = nominal_rate(stamps, rate)
+    return SampleClock.of_segments(starts, np.ones(count, np.int64), rate, joined=joined, absolute=absolute)

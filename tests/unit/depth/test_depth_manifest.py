@@ -154,8 +154,9 @@ def test_collisions_drop_nothing_and_names_stay(tmp_path: Path, caplog) -> None:
     assert copy_manifest_results(manifest(c), out) == {c: second[c]}
 
 
-def test_names_that_differ_by_case_only(tmp_path: Path) -> None:
-    a, b = made(tmp_path / "a", "1", SubjectName="M1"), made(tmp_path / "b", "2", SubjectName="m1")
+@pytest.mark.parametrize("names", [("M1", "m1"), ("m1", "M1")])
+def test_names_that_differ_by_case_only(tmp_path: Path, names) -> None:
+    a, b = (made(tmp_path / uuid, uuid, SubjectName=name) for uuid, name in zip("12", names, strict=True))
     names = [Path(path).stem.casefold() for path in copy_manifest_results(manifest(a, b), tmp_path / "out").values()]
     assert len(set(names)) == 2
 

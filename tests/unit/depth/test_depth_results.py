@@ -217,18 +217,18 @@ def test_bytes_do_not_depend_on_blocks_or_threads(tmp_path_factory, data, frames
     assert digest(one) == digest(write(folder / "direct.h5", CHUNK, frames, threads=threads, direct=True))
 
 
-def test_the_callers_arrays_may_be_filled_anew(tmp_path: Path) -> None:
-    parts = content(CHUNK)
-    with ResultsFile(
-        tmp_path / "r.h5", frames=4 * CHUNK, crop_size=CROP, uuid="1", extraction=extraction(), threads=2
-    ) as file:
+@pytest.mark.parametrize("size", [40, CHUNK, 200])
+def test_the_callers_arrays_may_be_filled_anew(tmp_path: Path, size: int) -> None:
+    parts = content(size)
+    given = {"frames": 4 * size, "crop_size": CROP, "uuid": "1", "extraction": extraction(), "threads": 2}
+    with ResultsFile(tmp_path / "r.h5", **given) as file:
         block, mask = np.empty_like(parts["frames"]), np.empty_like(parts["mask"])
         for turn in range(4):
             block[:], mask[:] = parts["frames"] + turn, parts["mask"]
-            file.write(turn * CHUNK, block, mask, parts["scalars"])
+            file.write(turn * size, block, mask, parts["scalars"])
     with h5py.File(tmp_path / "r.h5") as stored:
         for turn in range(4):
-            np.testing.assert_array_equal(stored["frames"][turn * CHUNK : (turn + 1) * CHUNK], parts["frames"] + turn)
+            np.testing.assert_array_equal(stored["frames"][turn * size : (turn + 1) * size], parts["frames"] + turn)
 
 
 def test_a_killed_run_leaves_no_file_and_the_next_makes_the_same(tmp_path: Path, whole: Path) -> None:
