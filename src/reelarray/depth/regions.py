@@ -218,7 +218,8 @@ def chosen(found: Candidates, index: int | Sequence[int]) -> int:
             return k
     raise RecordingError(
         f"bg_roi_index={index} was asked for; {found.total} candidates for the arena are there ({found.listed()}): "
-        "choose one of them, or change noise_tolerance, bg_roi_depth_range or bg_roi_weights"
+        "choose one of them, or change noise_tolerance, bg_roi_weights, or (with manual_set_depth_range) "
+        "bg_roi_depth_range"
     )
 
 
