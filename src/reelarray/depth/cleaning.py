@@ -112,12 +112,14 @@ def over_time(heights: np.ndarray, cleaning: Cleaning, *, lead: int = 0, trail: 
 
 
 def _median_over_time(frames: np.ndarray, size: int) -> np.ndarray:
-    out = np.empty_like(frames)
+    """Only pixels that have a height in half of the frames need a closer look: of the others the median is 0."""
+    out = np.zeros_like(frames)
     for i in range(len(frames)):
         window = frames[max(0, i - size // 2) : i + size // 2 + 1]
         below, above = (len(window) - 1) // 2, len(window) // 2
-        ordered = np.partition(window, (below, above), axis=0)
-        out[i] = ordered[below] // 2 + ordered[above] // 2 + (ordered[below] % 2 + ordered[above] % 2) // 2
+        y, x = np.nonzero(np.count_nonzero(window, axis=0) >= len(window) - above)
+        ordered = np.partition(window[:, y, x], (below, above), axis=0).astype("u4")
+        out[i, y, x] = (ordered[below] + ordered[above]) // 2
     return out
 
 

@@ -34,16 +34,18 @@ def heights(frames, level, least, span, y0, x0, out, high):  # type: ignore[no-u
 
 
 @_compile
-def clean(heights, medians, cable, cable_iterations, tail, turned, tail_iterations, margin, most, out):  # type: ignore[no-untyped-def]
-    """As `cleaning.clean_frames`, with `medians` of 3 x 3 and runs (., 3) of elements that hold their anchor.
+def clean(heights, sizes, cable, cable_iterations, tail, turned, tail_iterations, margin, most, highest, out):  # type: ignore[no-untyped-def]
+    """As `cleaning.clean_frames`, with medians of `sizes` and runs (., 3) of elements that hold their anchor.
 
     Nothing of this makes pixels where there were none, so that only the part round what is there is looked at: in flat
-    memory, row after row, with `margin` more pixels on all sides. `most` is the largest value of the heights' type.
+    memory, row after row, with `margin` more pixels on all sides. No height is larger than `highest`; `most` is the
+    largest value of their type.
     """
     rows, columns = heights.shape[1:]
     size = (rows + 2 * margin) * (columns + 2 * margin) + 2 * margin
     a, b = np.empty(size, out.dtype), np.empty(size, out.dtype)
     low, middle, high = np.empty(size, out.dtype), np.empty(size, out.dtype), np.empty(size, out.dtype)
+    counts = np.empty(highest + 1, np.int32)
     for k in range(len(heights)):
         out[k] = 0
         y0, y1, x0, x1 = _window(heights[k], margin)
@@ -57,9 +59,12 @@ def clean(heights, medians, cable, cable_iterations, tail, turned, tail_iteratio
             _surround(a, y1 - y0, pitch, margin, most)
             _extreme(a, b, low, middle, high, cable, True, y1 - y0, pitch, margin)
             a, b = b, a
-        for _ in range(medians):
-            _repeat(a, y1 - y0, pitch, margin)
-            _median(a, b, low, middle, high, y1 - y0, pitch, margin)
+        for reach in sizes // 2:
+            _repeat(a, y1 - y0, pitch, margin, reach + 1)  # a square that moves on reads one pixel ahead
+            if reach == 1:
+                _median(a, b, low, middle, high, y1 - y0, pitch, margin)
+            else:
+                _median_of_many(a, b, counts, reach, y1 - y0, pitch, margin)
             a, b = b, a
         for _ in range(tail_iterations):
             _surround(a, y1 - y0, pitch, margin, most)
@@ -111,14 +116,17 @@ def _surround(a, rows, pitch, margin, value):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _repeat(a, rows, pitch, margin):  # type: ignore[no-untyped-def]
-    """One pixel of the margin is the border's."""
+def _repeat(a, rows, pitch, margin, reach):  # type: ignore[no-untyped-def]
+    """So many pixels of the margin are the border's."""
     top = margin + margin * pitch
     for y in range(rows):
-        start = top + y * pitch + margin
-        a[start - 1], a[start + pitch - 2 * margin] = a[start], a[start + pitch - 2 * margin - 1]
-    a[top - pitch : top] = a[top : top + pitch]
-    a[top + rows * pitch : top + (rows + 1) * pitch] = a[top + (rows - 1) * pitch : top + rows * pitch]
+        first, last = top + y * pitch + margin, top + (y + 1) * pitch - margin - 1
+        for x in range(1, reach + 1):
+            a[first - x], a[last + x] = a[first], a[last]
+    for y in range(1, reach + 1):
+        a[top - y * pitch : top - (y - 1) * pitch] = a[top : top + pitch]
+        last = top + (rows - 1) * pitch
+        a[last + y * pitch : last + (y + 1) * pitch] = a[last : last + pitch]
 
 
 @_compile
@@ -154,6 +162,34 @@ def _median(a, out, low, middle, high, rows, pitch, margin):  # type: ignore[no-
 
 
 @_compile
+def _median_of_many(a, out, counts, reach, rows, pitch, margin):  # type: ignore[no-untyped-def]
+    """By how often each height occurs in a square that moves along its row (Huang, Yang and Tang, 1979)."""
+    side = 2 * reach + 1
+    half = side * side // 2
+    for y in range(rows):
+        first = margin + (margin + y) * pitch + margin
+        counts[:] = 0
+        for i in range(side):
+            start = first + (i - reach) * pitch - reach
+            for j in range(side):
+                counts[a[start + j]] += 1
+        value, lower = 0, 0  # the median, and how many are less
+        for x in range(first, first + pitch - 2 * margin):
+            while lower > half:
+                value -= 1
+                lower -= counts[value]
+            while lower + counts[value] <= half:
+                lower += counts[value]
+                value += 1
+            out[x] = value
+            for i in range(-reach, reach + 1):
+                gone, come = a[x + i * pitch - reach], a[x + i * pitch + reach + 1]
+                counts[gone] -= 1
+                counts[come] += 1
+                lower += int(come < value) - int(gone < value)
+
+
+@_compile
 def _extreme(a, out, half, other, row, runs, least, rows, pitch, margin):  # type: ignore[no-untyped-def]
     """The least, or the largest, value under an element, as `cleaning._extreme` finds it."""
     total = (rows + 2 * margin) * pitch + 2 * margin
@@ -174,7 +210,7 @@ def _extreme(a, out, half, other, row, runs, least, rows, pitch, margin):  # typ
         if j == 0:
             out[top : top + count] = part[:count]
         else:
-            _pairs(out[top:], part, out[top:], count, least)
+            _onto(out[top:], part, count, least)
 
 
 @_compile
@@ -185,6 +221,17 @@ def _pairs(a, b, out, count, least):  # type: ignore[no-untyped-def]
     else:
         for i in range(count):
             out[i] = a[i] if a[i] > b[i] else b[i]
+
+
+@_compile
+def _onto(out, a, count, least):  # type: ignore[no-untyped-def]
+    """As `_pairs` of out and a, in place: told apart, as the compiler makes vectors only of what cannot overlap."""
+    if least:
+        for i in range(count):
+            out[i] = a[i] if a[i] < out[i] else out[i]
+    else:
+        for i in range(count):
+            out[i] = a[i] if a[i] > out[i] else out[i]
 
 
 @_compile

@@ -162,19 +162,18 @@ class _Compiled:
 
 
 def _compiled_cleaning(settings: Look) -> tuple[Any, ...] | None:
-    """Arguments of `compiled.clean`; None where it does not apply, as with medians of more than 3 x 3 pixels."""
-    cleaning = settings.cleaning
-    sizes = [size for size in cleaning.spatial if size > 1]
+    """Arguments of `compiled.clean`; None where it does not apply."""
+    cleaning, dtype = settings.cleaning, np.dtype(settings.dtype)
+    sizes = np.array([size for size in cleaning.spatial if size > 1], "i8")
     cable, tail = runs(cleaning.cable), runs(cleaning.tail)
     for found, iterations in (cable, cleaning.cable_iterations), (tail, cleaning.tail_iterations):
         if iterations and not any(dy == 0 and dx <= 0 < dx + length for dy, dx, length in found):
             return None  # what does not hold its anchor makes pixels where there were none
-    if any(size != 3 for size in sizes):
-        return None
-    margin = max(1, *(abs(end) for dy, dx, length in cable + tail + turned(tail) for end in (dy, dx, dx + length - 1)))
+    reach = (abs(end) for dy, dx, length in cable + tail + turned(tail) for end in (dy, dx, dx + length - 1))
+    margin = max(2, *(sizes // 2 + 1), *reach)
     elements = np.array(cable), cleaning.cable_iterations, np.array(tail), np.array(turned(tail))
-    dtype = np.dtype(settings.dtype)
-    return len(sizes), *elements, cleaning.tail_iterations, margin, dtype.type(np.iinfo(dtype).max)
+    limits = int(margin), dtype.type(np.iinfo(dtype).max), settings.maximum
+    return sizes, *elements, cleaning.tail_iterations, *limits
 
 
 def _steady(frames: np.ndarray, eyes: _Eyes, settings: Look, lead: int, trail: int) -> np.ndarray:
