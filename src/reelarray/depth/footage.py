@@ -22,6 +22,7 @@ from ..source import Source
 from .encoding import CONTAINERS
 
 RAW = ".dat"
+_OURS = ("utc_offset", "naive_start")  # what opening adds to the metadata of a file
 KINECT = SHAPES[0]  # (rows, columns) of raw frames of which nothing is said
 
 
@@ -126,5 +127,7 @@ def _of_archive(path: Path, status: os.stat_result) -> Footage:
         )
     find = formats.get_format(header.format).times
     times = None if find is None else find(str(path), header.frames, header.layout)
+    said = {key: value for key, value in header.metadata.items() if key not in _OURS}
     kept = "it is an archive, which holds more than the frames"
-    return Footage(path, source, status.st_size, status.st_mtime_ns, times, header.metadata, kept)
+    metadata = None if "no_metadata" in header.flags else said
+    return Footage(path, source, status.st_size, status.st_mtime_ns, times, metadata, kept)

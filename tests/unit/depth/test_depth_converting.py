@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tarfile
 import tracemalloc
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -305,6 +306,30 @@ def test_what_a_copy_does_not_cover_keeps_the_source(tmp_path, spoil, why):
     assert names(tmp_path / "a") == ["depth.dat", "depth_ts.txt", "metadata.json"]
     np.testing.assert_array_equal(read(convert_raw_to_avi(source)), scenes())
     assert source.exists()
+
+
+def test_an_archive_is_copied_with_what_is_in_it_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = session(tmp_path / "a")
+    packed = tmp_path / "session_20240506.tar.gz"
+    with tarfile.open(packed, "w:gz") as archive:
+        for name in names(source.parent):
+            archive.add(source.parent / name, arcname=name)
+    with pytest.raises(RecordingError, match="it is an archive"):
+        convert_raw_to_avi(packed, delete=True)
+    film = convert_raw_to_avi(packed)
+    assert film.name == "session_20240506.avi"
+    np.testing.assert_array_equal(read(film), scenes())
+    ms = np.loadtxt(tmp_path / "a/depth_ts.txt")[:, 0]
+    np.testing.assert_array_equal(np.loadtxt(tmp_path / "depth_ts.txt")[:, 0], ms)
+    (tmp_path / "b").mkdir()
+    np.testing.assert_array_equal(read(copy_slice(packed, tmp_path / "b/depth.dat", (7, 12))), scenes()[7:12])
+    np.testing.assert_array_equal(np.loadtxt(tmp_path / "b/depth_ts.txt")[:, 0], ms[7:12])
+    said = json.loads((tmp_path / "b/metadata.json").read_text())
+    assert said.keys() == {
+        "SubjectName", "StartTime", "DepthResolution", "Extra", "IsLittleEndian", "SliceOf"
+    }  # fmt: skip
+    assert said["StartTime"] == later(BEGUN, 7 * 33.25)
 
 
 def test_a_part_never_deletes_the_whole(tmp_path):
