@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -19,6 +20,7 @@ NOTED_EVERY = 0.5  # s between looks at results; each costs the scheduler as muc
 BEAT = 0.5  # s
 HANDED_OVER = 30.0  # s in which workers hand over the few bytes that units return
 LOOKS_A_LIMIT = 8  # for units over their time
+MOST_DROPPED = 5  # times that a unit is taken up again where the scheduler dropped it
 
 
 def on_client(
@@ -42,6 +44,7 @@ class Flight:
         self.suspects: list[Any] = []  # what was running when workers died, again and again
         self._running: dict[Any, tuple[Any, Any]] = {}  # unit and future, by key
         self._landed: SimpleQueue[Any] = SimpleQueue()
+        self._dropped: Counter[Any] = Counter()  # how often each unit was cancelled
         self._threads, self._window = 1, 0
         self._first: float | None = None  # when the first units landed, and how many did since
         self._count = 0
@@ -188,6 +191,11 @@ class Flight:
             return True
         if future.status != "error":  # cancelled, by nobody here
             self.beat()  # may know better
+            self._dropped[unit] += 1
+            # A word about a result that was lost with its worker may come when the unit is under way again, by the same
+            # name, and is then taken for a word about that.
+            if self._dropped[unit] <= MOST_DROPPED and self.client.status == "running" and self.client.scheduler:
+                return True
             raise GaveUp(
                 "the scheduler dropped its tasks: its cluster was closed, restarted or died; run again to go on"
             )

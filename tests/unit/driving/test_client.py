@@ -6,7 +6,7 @@ import gc
 import time
 
 import pytest
-from units import Numbers, Result, all_broken, broken_five, disk_hiccup, hangs, kills, run, slow, square
+from units import Numbers, Result, all_broken, broken_five, disk_hiccup, hangs, kills, never_done, run, slow, square
 
 from reelarray import GaveUp, Unwritable
 from reelarray.driving import Policy, Stop
@@ -192,6 +192,37 @@ def test_a_stop_is_heeded(client):
     assert made.failures == []
     gc.collect()  # errors of earlier tests hold their frames, and those hold futures
     wait_for(lambda: not client.futures)
+
+
+def drop_all(client) -> int:
+    """Cancel what is in flight, as somebody else would; how much that was."""
+    from distributed import Future
+
+    found = [Future(key, client) for key, state in list(client.futures.items()) if state.status == "pending"]
+    client.cancel(found, force=True)
+    return len(found)
+
+
+def test_units_that_the_scheduler_dropped_run_again(client):
+    made, dropped = Result(), []
+
+    def beat():
+        made.beats += 1
+        if made.beats == 2:
+            dropped.append(drop_all(client))
+
+    whole, result = run(slow, 40, client=client, beat=beat)
+    assert sum(dropped) > 0
+    assert whole
+    assert sorted(result.done) == list(range(40))
+
+
+def test_a_scheduler_that_drops_units_again_and_again_ends_the_run(client):
+    def beat():
+        drop_all(client)
+
+    with pytest.raises(GaveUp, match="scheduler dropped its tasks"):
+        run(never_done, 4, client=client, beat=beat)
 
 
 def test_a_cluster_that_is_gone_ends_the_run():

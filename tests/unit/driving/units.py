@@ -104,6 +104,12 @@ def slow(k: int) -> int:
     return k * k
 
 
+def never_done(k: int) -> int:
+    for _ in range(600):
+        time.sleep(0.1)
+    return k
+
+
 def kills(k: int) -> int:
     if k == 5:
         os._exit(11)
