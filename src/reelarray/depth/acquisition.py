@@ -34,7 +34,8 @@ def handle_extract_metadata(
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name, text in (("depth.dat", ""), ("metadata.json", '{"SubjectName": "m"}'), ("depth_ts.txt", "0\\n33")):
+    ...     texts = {"depth.dat": "", "metadata.json": '{"SubjectName": "m"}', "depth_ts.txt": "0 0\\n33 0"}
+    ...     for name, text in texts.items():
     ...         with open(f"{folder}/{name}", "w") as file:
     ...             _ = file.write(text)
     ...     handle_extract_metadata(f"{folder}/depth.dat")

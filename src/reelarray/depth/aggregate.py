@@ -47,6 +47,16 @@ def aggregate_extract_results(
     FileNotFoundError : no such folder
     RecipeError : an impossible format
     Unwritable : a copy is not as long as its source
+
+    >>> import tempfile
+    >>> from reelarray.depth.yamlfiles import read_yaml, write_yaml
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/results_00.h5", "w") as file:
+    ...         file["frames"], file["metadata/acquisition/SubjectName"] = np.ones((2, 3, 3), "u1"), "mouse"
+    ...     _ = write_yaml(f"{folder}/results_00.yaml", {"complete": True, "uuid": "a1"})
+    ...     index = aggregate_extract_results(folder, "{subject_name}")
+    ...     [os.path.basename(path) for path in read_yaml(index)["files"][0]["path"]]
+    ['mouse_results_00.h5', 'mouse_results_00.yaml']
     """
     output = os.path.abspath(output_dir if output_dir is not None else os.path.join(input_dir, "aggregate_results"))
     kept, left_out = choose_results(input_dir, mouse_threshold, leave_out=output)
@@ -70,6 +80,16 @@ def choose_results(
     input_dir : folder
     mouse_threshold : lowest mean height of crops, mm
     leave_out : a folder in it that is not looked at
+
+    >>> import tempfile
+    >>> from reelarray.depth.yamlfiles import read_yaml, write_yaml
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/results_00.h5", "w") as file:
+    ...         file["frames"], file["metadata/acquisition/SubjectName"] = np.ones((2, 3, 3), "u1"), "mouse"
+    ...     _ = write_yaml(f"{folder}/results_00.yaml", {"complete": False, "uuid": "a1"})
+    ...     kept, left_out = choose_results(folder)
+    >>> kept, list(left_out.values())
+    ({}, ['it is not complete'])
     """
     kept: dict[str, Status] = {}
     left_out: dict[str, str] = {}
@@ -99,6 +119,13 @@ def mean_height(path: str | os.PathLike[str]) -> float:
     Raises
     ------
     FormatError : no such results
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/results_00.h5", "w") as file:
+    ...         file["frames"] = np.array([0, 30], "u1")[:, None, None]
+    ...     mean_height(f"{folder}/results_00.h5")
+    15.0
     """
     try:
         with h5py.File(path, "r", locking=False) as file:

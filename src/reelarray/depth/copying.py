@@ -42,6 +42,15 @@ def copy_manifest_results(
     ------
     Unwritable : a copy is not as long as its source
     FormatError : a source that is no results
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/results_00.h5", "w") as file:
+    ...         file["frames"] = [[[1]]]
+    ...     entry = {"copy_path": "mouse_results_00", "yaml_dict": {"uuid": "a1"}, "additional_metadata": {}}
+    ...     _ = copy_manifest_results({f"{folder}/results_00.h5": entry}, f"{folder}/all")
+    ...     sorted(os.listdir(f"{folder}/all"))
+    ['mouse_results_00.h5', 'mouse_results_00.yaml']
     """
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ def write_values(group: h5py.Group, values: Mapping[str, Any]) -> None:
     ...     read_values(file)
     {'name': 'mouse', 'rate': None, 'size': [512, 424]}
     """
-    for key, value in plain(values).items():
+    for key, value in sorted(plain(values).items()):  # equal values are equal bytes
         name = free_name(group, key)
         if isinstance(value, dict):
             write_values(group.create_group(name), value)
@@ -51,11 +51,13 @@ def write_value(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
 def read_values(group: h5py.Group, *, longest: int | None = None, without: Collection[str] = ()) -> dict[str, Any]:
     """All below a group as plain values: bytes are decoded, empty datasets are None, groups dicts.
 
-    Left out are arrays of more than `longest` values, and datasets of the names `without`.
+    Left out are arrays of more than `longest` values, and all of the names `without`.
     """
     out: dict[str, Any] = {}
     for name, item in group.items():
         if isinstance(item, h5py.Group):
+            if name in without:
+                continue
             out[name] = read_values(item, longest=longest, without=without)
         elif name not in without and (longest is None or item.size is None or item.size <= longest):
             out[name] = read_value(item)

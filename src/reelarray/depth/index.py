@@ -102,6 +102,13 @@ def generate_index(
     ------
     FileNotFoundError : no such folder
     FormatError : an index is there that cannot be read
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "results_00.h5").touch()
+    ...     _ = write_yaml(f"{folder}/results_00.yaml", {"complete": True, "uuid": "a1"})
+    ...     read_yaml(generate_index(folder, relative=True))["files"][0]["path"]
+    ['results_00.h5', 'results_00.yaml']
     """
     output = Path(output_file) if output_file is not None else Path(input_dir, INDEX)
     return _write(find_results(input_dir), output, relative)
@@ -113,7 +120,14 @@ def generate_index_from_agg_res(
     *,
     relative: bool = False,
 ) -> str:
-    """Write the index of a folder of aggregated results, by default into the folder above; else as `generate_index`."""
+    """Write the index of a folder of aggregated results, by default into the folder above; else as `generate_index`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "aggregate_results").mkdir()
+    ...     os.path.relpath(generate_index_from_agg_res(f"{folder}/aggregate_results"), folder)
+    'moseq2-index.yaml'
+    """
     output = Path(output_file) if output_file is not None else Path(os.path.abspath(input_dir)).parent / INDEX
     return _write(find_results(input_dir, recursive=False), output, relative)
 

@@ -28,6 +28,16 @@ def copy_h5_metadata_to_yaml(input_dir: str | os.PathLike[str], h5_path: str = "
     Raises
     ------
     FileNotFoundError : no such folder
+
+    >>> import h5py
+    >>> import numpy as np
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/results_00.h5", "w") as file:
+    ...         file["frames"], file["metadata/acquisition/SubjectName"] = np.ones((2, 3, 3), "u1"), "mouse"
+    ...     _ = write_yaml(f"{folder}/results_00.yaml", {"complete": True, "uuid": "a1"})
+    ...     read_yaml(copy_h5_metadata_to_yaml(folder)[0])["metadata"]
+    {'SubjectName': 'mouse'}
     """
     written = []
     for h5, yaml in find_results(input_dir):

@@ -288,7 +288,7 @@ class ResultsFile:
 
     def _parameters(self, group: h5py.Group) -> None:
         values = self.parameters.to_dict() if hasattr(self.parameters, "to_dict") else plain(self.parameters)
-        for key, value in values.items():
+        for key, value in sorted(values.items()):
             stored = write_value(group, free_name(group, key), "" if value is None else value)
             stored.attrs["description"] = TABLE[key].meaning if key in TABLE else key
 

@@ -54,8 +54,8 @@ def open_results(path: str | os.PathLike[str]) -> xr.Dataset:
 
     `time` has the measured time of each frame, with gaps, from the StartTime of the recording where it is known;
     `timestamps` has the camera's ms. Attributes: uuid, true_depth, roi_origin, first_frame_idx, last_frame_idx,
-    extract_version, and as JSON texts metadata (of the recording) and parameters. Files of moseq2-extract are read as
-    well, also early ones without first_frame_idx.
+    extract_version, and as JSON texts metadata (of the recording), parameters, and extraction (what else is known of
+    it). Files of moseq2-extract are read as well, also early ones without first_frame_idx.
 
     Raises
     ------
@@ -110,6 +110,14 @@ def read_metadata(path: str | os.PathLike[str], group: str = "metadata") -> dict
     Raises
     ------
     FileNotFoundError, FormatError : as `open_results`; FormatError too where there is no such group
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/results_00.h5", "w") as file:
+    ...         file["frames"] = np.ones((2, 3, 3), "u1")
+    ...         file["metadata/uuid"], file["metadata/acquisition/SubjectName"] = "1", "mouse"
+    ...     read_metadata(f"{folder}/results_00.h5")
+    {'acquisition': {'SubjectName': 'mouse'}, 'uuid': '1'}
     """
     with _opened(os.path.abspath(path)) as file:
         if not isinstance(file.get(group), h5py.Group):
@@ -119,7 +127,16 @@ def read_metadata(path: str | os.PathLike[str], group: str = "metadata") -> dict
 
 
 def read_uuid(path: str | os.PathLike[str]) -> str:
-    """The uuid of results_NN.h5, "" where it has none."""
+    """The uuid of results_NN.h5, "" where it has none.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/results_00.h5", "w") as file:
+    ...         file["frames"] = np.ones((2, 3, 3), "u1")
+    ...         file["metadata/uuid"], file["metadata/acquisition/SubjectName"] = "1", "mouse"
+    ...     read_uuid(f"{folder}/results_00.h5")
+    '1'
+    """
     with _opened(os.path.abspath(path)) as file:
         return str(read_value(file["metadata/uuid"])) if "metadata/uuid" in file else ""
 
@@ -139,6 +156,14 @@ def load_extraction_meta_from_h5s(
     Raises
     ------
     FormatError : a file that is no results; the message has its name
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/results_00.h5", "w") as file:
+    ...         file["frames"] = np.ones((2, 3, 3), "u1")
+    ...         file["metadata/uuid"], file["metadata/acquisition/SubjectName"] = "1", "mouse"
+    ...     load_extraction_meta_from_h5s([({"complete": True}, f"{folder}/results_00.h5")])[0][2]
+    {'subject_name': 'mouse'}
     """
     loaded = []
     for status, path in to_load:
@@ -209,16 +234,20 @@ def _attrs(stored: h5py.Dataset, unit: str) -> dict[str, Any]:
 
 def _described(file: h5py.File) -> dict[str, Any]:
     about: dict[str, Any] = {}
+    known = ("true_depth", "roi_origin", "first_frame_idx", "last_frame_idx", "extract_version")
     if "metadata/uuid" in file:
         about["uuid"] = str(read_value(file["metadata/uuid"]))
     found = file.get("metadata/extraction", {})
-    for name in ("true_depth", "roi_origin", "first_frame_idx", "last_frame_idx", "extract_version"):
+    for name in known:
         if name in found:
             value = read_value(found[name])
             about[name] = value[0] if name.endswith("_idx") and isinstance(value, list) else value
     for name, group in (("metadata", "metadata/acquisition"), ("parameters", "metadata/extraction/parameters")):
         if isinstance(file.get(group), h5py.Group):
             about[name] = json.dumps(read_values(file[group]))
+    if isinstance(found, h5py.Group):
+        more = read_values(found, longest=1000, without=(*_IMAGES, *_PER_FRAME, *known, "parameters"))
+        about |= {"extraction": json.dumps(more)} if more else {}
     return about
 
 

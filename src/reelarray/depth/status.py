@@ -76,6 +76,13 @@ def read_status(path: str | os.PathLike[str]) -> Status:
     ------
     FileNotFoundError : no such file
     FormatError : empty or broken; the message has the line
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "results_00.yaml").write_text("complete: true\\nuuid: a1\\nsample: 3\\n")
+    ...     status = read_status(f"{folder}/results_00.yaml")
+    >>> status.complete, status.skip, status.uuid, status.more
+    (True, False, 'a1', {'sample': 3})
     """
     found = read_yaml(path)
     if not found:
@@ -131,14 +138,31 @@ def begin_status(
 def complete_status(
     path: str | os.PathLike[str], status: Status, *, true_depth: float, flagged: Mapping[str, int] | None = None
 ) -> Status:
-    """Write that results are there: the last write of an extraction. What users wrote meanwhile is kept."""
+    """Write that results are there: the last write of an extraction. What users wrote meanwhile is kept.
+
+    >>> import tempfile
+    >>> from reelarray.depth.options import resolve_config
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/results_00.yaml"
+    ...     status = begin_status(path, resolve_config(), input={"size": 1, "mtime": 2})
+    ...     _ = complete_status(path, status, true_depth=673.5, flagged={"missing": 3})
+    ...     found = read_status(path)
+    >>> found.complete, found.parameters["true_depth"], found.flagged
+    (True, 673.5, {'missing': 3})
+    """
     parameters = {**status.parameters, "true_depth": float(true_depth)}
     flagged = {name: int(count) for name, count in (flagged or {}).items()}
     return _end(path, replace(status, complete=True, error=None, parameters=parameters, flagged=flagged))
 
 
 def fail_status(path: str | os.PathLike[str], status: Status, error: BaseException | str) -> Status:
-    """Write that an extraction failed, and why."""
+    """Write that an extraction failed, and why.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fail_status(f"{folder}/results_00.yaml", Status(), ValueError("no plane")).error
+    'ValueError: no plane'
+    """
     told = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
     return _end(path, replace(status, complete=False, error=told or "unknown"))
 
@@ -182,7 +206,11 @@ def is_done(
 
 
 def check_completion_status(status_filename: str | os.PathLike[str]) -> bool:
-    """Whether results_NN.yaml says complete; a missing, empty or broken one does not, and is logged."""
+    """Whether results_NN.yaml says complete; a missing, empty or broken one does not, and is logged.
+
+    >>> check_completion_status("nowhere/results_00.yaml")
+    False
+    """
     status = _before(Path(status_filename))
     return status is not None and status.complete
 
@@ -198,7 +226,11 @@ def input_facts(path: str | os.PathLike[str]) -> dict[str, int]:
 
 
 def count_flags(flags: np.ndarray) -> dict[str, int]:
-    """Numbers of frames by what is odd in them, of bits of `records.Seen`: (time) -> name, count; 0 is left out."""
+    """Numbers of frames by what is odd in them, of bits of `records.Seen`: (time) -> name, count; 0 is left out.
+
+    >>> count_flags(np.array([0, Seen.MISSING, Seen.MISSING | Seen.EDGE]))
+    {'missing': 2, 'edge': 1}
+    """
     counts = {seen.name.lower(): int(np.count_nonzero(flags & seen.value)) for seen in Seen if seen.name}
     return {name: count for name, count in counts.items() if count}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from reelarray.depth.options import resolve_config
 from reelarray.depth.optiontable import TABLE
 from reelarray.depth.results import CHUNK, Extraction, ResultsFile, compressed
 from reelarray.depth.resultsread import load_extraction_meta_from_h5s, open_results, read_metadata, read_uuid
+from reelarray.depth.resultswrite import write_results
 from reelarray.depth.scalarnames import EXTRA_SCALARS, SCALARS, units
 from reelarray.errors import ClockError, FormatError, RecordingError
 
@@ -459,5 +461,38 @@ def test_names_never_share_a_dataset() -> None:
     with h5py.File("values", "w", driver="core", backing_store=False) as file:
         write_values(file, {"a/b": 1, "a_b": 2, ".": 3, "": 4, "n\0l": "x\0y", "bad": "\ud800"})
         assert sorted(read_values(file).items(), key=str) == [
-            ("_", 3), ("__", 4), ("a_b", 1), ("a_b_", 2), ("bad", "?"), ("nl", "xy"),
+            ("_", 4), ("__", 3), ("a_b", 1), ("a_b_", 2), ("bad", "?"), ("nl", "xy"),
         ]  # fmt: skip
+
+
+# ---- writing arrays --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunks", [None, 37, 64, -1])
+@pytest.mark.parametrize("block", [10, 64, 1000])
+def test_what_is_read_is_written_as_it_was(tmp_path: Path, whole: Path, chunks, block: int) -> None:
+    found = open_results(whole)
+    found = found if chunks is None else found.chunk(time=chunks)
+    assert digest(write_results(found, tmp_path / "again.h5", block=block)) == digest(whole)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_through_a_zarr_store(tmp_path: Path, whole: Path) -> None:
+    found = reelarray.forget_clock(open_results(whole))
+    found.drop_encoding().to_zarr(tmp_path / "r.zarr", zarr_format=3)
+    with xr.open_zarr(tmp_path / "r.zarr") as stored:
+        assert digest(write_results(stored, tmp_path / "again.h5")) == digest(whole)
+
+
+def test_a_file_of_plain_facts_comes_back(tmp_path: Path) -> None:
+    one = write(tmp_path / "r.h5", 64, flips=False, flags=False, timestamps=None, mask_dtype="float32", acquisition={})
+    assert digest(write_results(open_results(one), tmp_path / "again.h5")) == digest(one)
+
+
+def test_an_extraction_without_all_of_it(tmp_path: Path, whole: Path) -> None:
+    found = open_results(whole)
+    with pytest.raises(RecordingError, match="angle, uuid are missing"):
+        write_results(found.drop_vars("angle").drop_attrs().assign_attrs(true_depth=1), tmp_path / "r.h5")
+    with pytest.raises(RecordingError, match="the attribute metadata is '3'"):
+        write_results(found.assign_attrs(metadata="3"), tmp_path / "r.h5")
+    assert os.listdir(tmp_path) == []
