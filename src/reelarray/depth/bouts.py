@@ -3,8 +3,8 @@
 An unwrapped axis follows the body: head and tail keep their ends while it is seen clearly. So there is one choice to
 make for as long as that lasts, and all motion in that time votes for it. Where the axis is lost (no animal, a gap, a
 round body, a leap) the ends may have changed places, at a price that falls with the doubt. The choices
-that agree best with motion, less the prices of changes, are the most likely path of a hidden Markov chain of two states.
-All numbers are logarithms of odds.
+that agree best with motion, less the prices of changes, are the most likely path of a hidden Markov chain with two
+states. All numbers are logarithms of odds.
 """
 
 from __future__ import annotations

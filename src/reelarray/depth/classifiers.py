@@ -58,8 +58,8 @@ def classifier(flip: Classifier | str | os.PathLike[str], crop_size: tuple[int, 
 def no_pickles(option: str, value: object) -> str:
     """What to say of a pickled classifier."""
     return (
-        f"{option} is {str(value)!r}: a pickled classifier is never loaded, as it can run any code. Take flip='motion', "
-        "which needs no training; or load it yourself, where you trust it, and write its trees with write_trees (then "
+        f"{option} is {str(value)!r}: a pickled classifier is never loaded, as it can run any code. Take "
+        "flip='motion', which needs no training; or load it yourself, where you trust it, and write its trees with write_trees (then "
         "flip='trees.npz'), export it to ONNX (flip='model.onnx'), or pass flip=trusted_classifier(model, crop_size); "
         "or pass any function of crops. export_crops writes crops to label for a new model"
     )
@@ -163,7 +163,7 @@ def trusted_classifier(model: Any, crop_size: tuple[int, int] | None = None) -> 
     Parameters
     ----------
     model : called with crops as rows (n, h * w), gives probabilities (n, 2) of not flipped and flipped
-    crop_size : rows and columns that it was trained with; unless given, the number of pixels that it says itself is checked
+    crop_size : rows and columns that it was trained with; unless given, the number of pixels that it has itself
 
     Raises
     ------
