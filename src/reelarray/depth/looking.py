@@ -119,16 +119,17 @@ class _Plain:
 
 class _Compiled:
     def __init__(self, arena: Arena, settings: Look) -> None:
-        from . import compiled, compiledcrops
+        from . import compiled, compiledcomponents, compiledcrops
 
-        self.steps, self.cropping, self.arena, self.settings = compiled, compiledcrops, arena, settings
+        self.steps, self.components, self.crops = compiled, compiledcomponents, compiledcrops
+        self.arena, self.settings = arena, settings
         dtype, shape = np.dtype(settings.dtype), (BATCH, *arena.inside.shape)
         self.bounds = bounds(arena.floor, arena.inside, settings.minimum, settings.maximum, dtype)
         self.raw, self.cleaned, self.kept = np.empty(shape, dtype), np.empty(shape, dtype), np.empty(shape, bool)
         self.high, self.edge = np.empty(BATCH, "i8"), np.empty(BATCH, bool)
         self.sums, self.areas = np.empty((BATCH, 6), "i8"), np.empty((BATCH, 2), "i8")
         size = BATCH, *settings.crop_size
-        self.crops = np.empty(size, dtype), np.empty(size, dtype), np.empty(size, bool)
+        self.cut = np.empty(size, dtype), np.empty(size, dtype), np.empty(size, bool)
         self.rim, self.how = rim(arena.inside), _compiled_cleaning(settings)
 
     def heights(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -146,18 +147,18 @@ class _Compiled:
     def find(self, values: np.ndarray, minimum: int) -> Found:
         n = len(values)
         found = self.kept[:n], self.sums[:n], self.areas[:n], self.edge[:n]
-        self.steps.components(values, minimum, self.settings.largest, self.rim, *found)
+        self.components.components(values, minimum, self.settings.largest, self.rim, *found)
         return found
 
     def crop(self, stacks: Stacks, places: np.ndarray) -> Stacks:
         n = len(places)
-        outs = self.crops[0][:n], self.crops[1][:n], self.crops[2][:n]
-        self.cropping.sample(*stacks, places, *outs)
+        outs = self.cut[0][:n], self.cut[1][:n], self.cut[2][:n]
+        self.crops.sample(*stacks, places, *outs)
         return outs
 
     def measure(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         area, total = np.empty(len(crops), "i8"), np.empty(len(crops), "i8")
-        self.cropping.measure(crops, self.settings.minimum, self.settings.maximum, area, total)
+        self.crops.measure(crops, self.settings.minimum, self.settings.maximum, area, total)
         return area, total
 
 
