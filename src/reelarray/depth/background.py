@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 
 EVERY = 500  # frames from one sample to the next
@@ -99,15 +97,3 @@ def median_depth(samples: np.ndarray, *, zeros: bool = False) -> np.ndarray:
         both = np.take_along_axis(band, np.stack([low, high]), axis=0).astype(float)
         out[first : first + _BAND] = both.mean(axis=0)
     return out
-
-
-def background(read: Callable[[int], np.ndarray], frames: Iterable[int], *, compat: bool = False) -> np.ndarray:
-    """Depth of the empty scene: (y, x) float64 mm, 0 where no sample has a return.
-
-    Parameters
-    ----------
-    read : number of a frame -> the frame (y, x) of whole mm; called once for each
-    frames : which frames are sampled, as `sample_frames` says
-    compat : count 0 as a depth, in both medians
-    """
-    return median_depth(np.stack([smooth(read(frame), zeros=compat) for frame in frames]), zeros=compat)

@@ -14,7 +14,7 @@ import xarray as xr
 from .. import graph
 from ..errors import FormatError, RecordingError
 from ..recordings import check_recording
-from .background import FEWEST, KERNEL, median_depth, smooth
+from .background import FEWEST, KERNEL, median_depth, sample_frames, smooth
 from .tiffs import read_described, read_tiff
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,29 @@ def check_film(rec: Any) -> xr.DataArray:
     if 0 in rec.shape:
         raise RecordingError(f"a recording of {rec.shape[0]} frames of {rec.shape[1]} x {rec.shape[2]} px has no scene")
     return rec
+
+
+def empty_scene(
+    rec: xr.DataArray, own: np.ndarray | None, kept: Path | None, *, alone: bool, compat: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any] | None]:
+    """First frame, background, which frames it was made of, and the mark by which it is known again in a file.
+
+    Parameters
+    ----------
+    own : the background, where it was given: it is made of no frames, and has no mark
+    kept : file of a background that was made before
+    alone : one frame is enough, as a plane is taken for the background
+    """
+    if own is not None:
+        return next(read_frames(rec, [0])), own, np.zeros(0, int), None
+    frames = sample_frames(len(rec), compat=compat)
+    mark = fingerprint(rec, frames, compat)
+    old = None if kept is None else stored(kept, mark)
+    if old is not None:
+        return next(read_frames(rec, [0])), old, frames, mark
+    check_enough(len(rec), len(frames), alone or compat)
+    first, depth = sampled(rec, frames, compat)
+    return first, depth, frames, mark
 
 
 def check_enough(frames: int, samples: int, anyway: bool) -> None:
@@ -86,8 +109,9 @@ def picture(given: Image | None, shape: tuple[int, int], name: str) -> np.ndarra
     return np.nan_to_num(found.astype(float)) if name == "background" else found > 0
 
 
-def fingerprint(table: Any, shape: tuple[int, int], frames: np.ndarray, compat: bool) -> dict[str, Any] | None:
+def fingerprint(rec: xr.DataArray, frames: np.ndarray, compat: bool) -> dict[str, Any] | None:
     """What a background was made of; None where that cannot be told from files."""
+    table = graph.rows(rec.data)
     if table is None:
         return None
     sizes = np.diff(table.first).tolist()
@@ -97,7 +121,14 @@ def fingerprint(table: Any, shape: tuple[int, int], frames: np.ndarray, compat: 
     files = [[os.path.basename(str(path)), *rest] for path, *rest in rows]
     every = int(frames[1] - frames[0]) if len(frames) > 1 else 0
     zeros = "values" if compat else "missing"
-    return {"files": files, "shape": list(shape), "every": every, "kernel": KERNEL, "zeros": zeros, "made": MADE}
+    return {
+        "files": files,
+        "shape": list(rec.shape[1:]),
+        "every": every,
+        "kernel": KERNEL,
+        "zeros": zeros,
+        "made": MADE,
+    }
 
 
 def stored(path: Path, mark: dict[str, Any] | None) -> np.ndarray | None:

@@ -17,13 +17,12 @@ import xarray as xr
 from .. import graph
 from ..errors import RecordingError
 from ..sinks.atomic import writing_all
-from . import background as empty
 from . import floor as ground
 from . import regions, walls
 from .cameras import Camera, camera
 from .options import Options, resolve_config
 from .optiontable import TABLE
-from .sampling import Image, check_enough, check_film, fingerprint, picture, read_frames, sampled, stored
+from .sampling import Image, check_film, empty_scene, picture
 from .tiffs import save_tiff
 
 log = logging.getLogger(__name__)
@@ -100,7 +99,7 @@ def scene(
         `extent`, `distance`, `row`, `score` of the best candidates; `plane` (a, b, c, d), NaN where the arena was given
         and no plane fits; `graduated`, the background with slanted walls, where asked for. Attributes: `true_depth` and
         `depth_range` (mm), `box` (rows y0 to y1, columns x0 to x1, half open), `bg_roi_index`, `camera` and `options`
-        (JSON), `seed`, `sampled` (frames)
+        (JSON), `by_hand` (what was given), `seed`, `sampled` (frames)
 
     Raises
     ------
@@ -108,7 +107,8 @@ def scene(
         depths, no plane, no such candidate: the message says what is there and which option helps
     RecipeError : values of another type
     """
-    given = {name: value for name, value in locals().items() if name in TABLE}
+    by_hand = {"background": background, "roi": roi, "plane": plane, "overlap_roi": overlap_roi}
+    given = {name: value for name, value in locals().items() if name in TABLE and name != "recompute_bg"}
     options = resolve_config({**given, "overlap_roi": None})  # which is an array or a file: `picture` reads it
     rec, old = check_film(rec), bool(compat)
     shape = rec.shape[1], rec.shape[2]
@@ -116,16 +116,9 @@ def scene(
     path = str(table.path[0]) if table is not None and len(table.path) else ""
     optics = camera(options["camera_type"], shape[1], shape[0], options["intrinsics"], path=path, compat=old)
     mask, other = picture(roi, shape, "roi"), picture(overlap_roi, shape, "overlap_roi")
-    depth, frames, mark = picture(background, shape, "background"), np.zeros(0, int), None
-    if depth is None:
-        frames = empty.sample_frames(len(rec), compat=old)
-        mark = fingerprint(table, shape, frames, old)
-        depth = None if folder is None or recompute_bg else stored(Path(folder, BACKGROUND), mark)
-    if depth is not None:
-        first = next(read_frames(rec, [0]))
-    else:
-        check_enough(len(rec), len(frames), use_plane_bground or old)
-        first, depth = sampled(rec, frames, old)
+    own = picture(background, shape, "background")
+    kept = None if folder is None or recompute_bg else Path(folder, BACKGROUND)
+    first, depth, frames, mark = empty_scene(rec, own, kept, alone=use_plane_bground, compat=old)
     inside = np.ones(shape, bool) if mask is None else mask > 0
     limits = options["bg_roi_depth_range"]
     if not options["manual_set_depth_range"]:
@@ -143,7 +136,7 @@ def scene(
     arena = found.masks[index]
     box = regions.bounding_box(arena, compat=old)
     if use_plane_bground:
-        depth, mark = ground.heights_of(flat, shape), None
+        depth, mark = np.maximum(0, ground.heights_of(flat, shape)), None
     true = options["detected_true_depth"]
     true = ground.middle_depth(depth, arena) if true == "auto" else float(true)
     images = {"background": depth, "first_frame": first, "roi": arena}
@@ -158,6 +151,7 @@ def scene(
         "camera": json.dumps(asdict(optics)),
         "seed": options["seed"],
         "sampled": frames.tolist(),
+        "by_hand": [name for name, value in by_hand.items() if value is not None],
         "options": json.dumps({name: options.to_dict()[name] for name in given}),
         "fingerprint": "" if mark is None else json.dumps(mark),
     }

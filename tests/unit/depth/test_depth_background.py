@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reelarray.depth.background import FEWEST, MOST, background, median_depth, sample_frames, smooth
+from reelarray.depth.background import FEWEST, MOST, median_depth, sample_frames, smooth
 
 
 @pytest.fixture
@@ -78,14 +78,3 @@ def test_the_median_over_samples(count):
     assert np.array_equal(median_depth(samples), wanted)
     assert np.array_equal(median_depth(samples, zeros=True), np.median(samples, axis=0))
     assert not some.all() or count > 3
-
-
-def test_each_sample_is_read_once():
-    asked = []
-
-    def read(number: int) -> np.ndarray:
-        asked.append(number)
-        return np.full((6, 6), 700 + number, np.uint16)
-
-    assert np.array_equal(background(read, [0, 1, 5]), np.full((6, 6), 701.0))
-    assert asked == [0, 1, 5]

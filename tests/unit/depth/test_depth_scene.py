@@ -241,6 +241,16 @@ def test_a_background_of_ones_own_needs_one_frame(lazy, session):
     assert np.array_equal(found["background"], session[1]["background"])
 
 
+def test_a_recording_as_a_camera_leaves_it(tmp_path):
+    truth = make_session(tmp_path, frames=40, seed=6, shape=SHAPE, trailing=77)
+    found = scene(ra.open_recording(str(tmp_path / "depth.dat")))  # a .dat file is the Kinect's
+    assert camera_of(found).name == "kinect"
+    assert found.attrs["true_depth"] == pytest.approx(truth["floor"][0], abs=2)
+    write_scene(found, tmp_path / "proc")
+    again = scene(ra.open_recording(str(tmp_path / "depth.dat")), folder=tmp_path / "proc")
+    xr.testing.assert_identical(again, found)
+
+
 # ---- by hand ---------------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +268,7 @@ def test_an_arena_by_hand(rec):
     found = seen(rec, roi=mask)
     assert np.array_equal(found["roi"], mask)
     assert found.attrs["box"] == [80, 120, 100, 160]
+    assert found.attrs["by_hand"] == ["roi"]
     assert found["area"].values.tolist() == [2400]
     assert np.isfinite(found["plane"]).all()
 
