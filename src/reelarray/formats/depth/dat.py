@@ -58,21 +58,21 @@ class DatSource:
 def count_frames(path: str, size: int, shape: tuple[int, int], times: int | None) -> tuple[int, tuple[str, ...]]:
     """Whole frames (rows, columns) in `size` bytes, and flags: "partial_frame" where the file ends inside one.
 
-    Raises `FormatError` where the file holds none, or where frames of another shape fit it, each with one of `times`
-    (their number, None where it is unknown), and those of `shape` do not.
+    Raises `FormatError` where the file holds none, or where frames of the shape of another camera fill it to the byte,
+    one for each of `times` (their number, None where it is unknown), and those of `shape` do not.
 
     >>> count_frames("x.dat", 2 * 512 * 424 * 3 + 7, (424, 512), 3)
     (3, ('partial_frame',))
     """
     each = shape[0] * shape[1] * PIXEL
     frames, rest = divmod(size, each)
-    if times and times != frames and times * each != size:
+    if times and times * each != size:
         fits = [other for other in SHAPES if other != shape and times * other[0] * other[1] * PIXEL == size]
         if fits:
             raise FormatError(
                 f"{path}: {size:,} bytes hold {size / each:,.10g} frames of {_text([shape])}, but there are {times:,} "
                 f"times, and frames of {_text(fits)} would have one each; pass width= and height=, or correct "
-                "DepthResolution in metadata.json"
+                "DepthResolution in metadata.json (timestamps=False if these times belong to something else)"
             )
     if not frames:
         raise FormatError(

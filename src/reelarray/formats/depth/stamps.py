@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 FILES = {"depth_ts.txt": 1.0, "timestamps.csv": 1000.0}  # ms of one unit, in the order they are looked for
 OnMismatch = Literal["error", "trim", "ignore"]
-_SIMPLE = Fraction(1, 1000)  # of a rate: as near as this it is the whole number that it was set to
+_SIMPLE, _ROUGH = 0.001, 0.01  # of a rate: as near as this it is the number that it was set to; of few frames at most
 _HOLE = 5  # periods: of longer holes nobody knows whether whole frames are missing
 _LONGEST = 1e12  # ms: no camera has counted for thirty years, and ns of more do not fit
 
@@ -167,9 +167,10 @@ def gaps(ms: np.ndarray) -> tuple[tuple[int, int], ...]:
 
 
 def nominal_rate(ms: np.ndarray, usual: Fraction) -> Fraction:
-    """Frames a second: (frames) ms -> Hz, simple where the times are within 0.1 % of it; `usual` of a single frame.
+    """Frames a second: (frames) ms -> Hz; a whole number where the times are within 0.1 % of it, or their jitter is.
 
-    The mean period: each step counts as so many as it is nearest to. (The median of whole ms, 33, 33, 34, is none.)
+    Of the mean period: each step counts as so many as it is nearest to. (The median of whole ms, 33, 33, 34, is none.)
+    It is `usual` for a single frame.
 
     >>> nominal_rate(np.array([0.0, 33.0, 67.0, 100.0, 166.0, 200.0]), Fraction(30))
     Fraction(30, 1)
@@ -179,11 +180,13 @@ def nominal_rate(ms: np.ndarray, usual: Fraction) -> Fraction:
         return usual
     periods = np.rint(steps / np.median(steps))
     near = periods <= _HOLE
-    rate = Fraction(1000 * float(periods[near].sum()) / float(steps[near].sum()))
+    count, span = float(periods[near].sum()), float(steps[near].sum())
+    rate = 1000 * count / span
+    jitter = float(np.std(steps[near] - periods[near] * (span / count)))
     simple = Fraction(round(rate)) if rate >= 1 else Fraction(1, round(1 / rate))
-    if simple and abs(rate - simple) <= simple * _SIMPLE:
+    if abs(rate - simple) <= float(simple) * max(_SIMPLE, min(_ROUGH, 2 * jitter / span)):
         return simple
-    return Fraction(f"{float(rate):.6g}")  # more digits than the jitter of a camera leaves
+    return Fraction(f"{rate:.6g}")  # more digits than the jitter of a camera leaves
 
 
 def _ns(ms: np.ndarray) -> np.ndarray:
