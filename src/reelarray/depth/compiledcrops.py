@@ -68,13 +68,13 @@ def _value(frame, y, x):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def measure(crops, minimum, maximum, area, total):  # type: ignore[no-untyped-def]
-    """As `looking.measure`: pixels between both heights, exclusive, and the sum of their heights, (n,) int64 each."""
+def count(crops, minimum, maximum, area, total):  # type: ignore[no-untyped-def]
+    """As `looking._count`: pixels between both heights, exclusive, and the sum of their heights, (n,) int64 each."""
     for k in range(len(crops)):
         flat = crops[k].ravel()
-        count, sum_of = np.int32(0), np.int64(0)
+        found, sum_of = np.int32(0), np.int64(0)
         for i in range(len(flat)):
             here = (flat[i] > minimum) & (flat[i] < maximum)
-            count += np.int32(here)
+            found += np.int32(here)
             sum_of += np.int64(flat[i]) if here else np.int64(0)
-        area[k], total[k] = count, sum_of
+        area[k], total[k] = found, sum_of

@@ -30,6 +30,7 @@ def look(
     trail: int = 0,
     crops: bool = True,
     tracked: np.ndarray | None = None,
+    at: np.ndarray | None = None,
     engine: str | None = None,
 ) -> np.ndarray:
     """Depths (n, rows, columns) uint16 [mm] -> records (n - lead - trail,) of `records.record`.
@@ -43,6 +44,7 @@ def look(
     crops : False leaves out what is cut out
     tracked : (n - lead - trail,) Gaussians of a tracker (`tracker.PARAMETERS`): only pixels that are likely under them
         are the animal's, and the mask that is cut out is their log-likelihood
+    at : (n - lead - trail,) records with x, y, orientation, where these are known better than from the frame alone
     engine : "numba", or "scipy" for plain NumPy and SciPy; the one installed unless given. The numbers are the same.
 
     >>> floor, inside = np.full((60, 60), 650), np.ones((60, 60), bool)
@@ -56,7 +58,7 @@ def look(
         frames = frames.astype("u2")
     eyes: _Eyes = _Plain(arena, settings) if choose(engine) == "scipy" else _Compiled(arena, settings)
     out = np.zeros(len(frames) - lead - trail, record(settings, crops=crops, tracked=tracked is not None))
-    steady = _steady(frames, eyes, settings, lead, trail) if settings.cleaning.halo else None
+    steady = _steady(frames, arena, eyes, settings, lead, trail) if settings.cleaning.halo else None
     for start in range(0, len(out), BATCH):
         part = slice(start, min(start + BATCH, len(out)))
         depths = frames[lead:][part]
@@ -67,6 +69,8 @@ def look(
         made, seen = out[part], from_sums(totals)
         for name in seen.dtype.names or ():
             made[name] = seen[name]
+        for name in () if at is None else ("x", "y", "orientation"):
+            made[name] = at[name][part]
         made["flags"] = _flags(depths, arena, areas, edge, high, gaussians)
         if crops:
             _cut(made, eyes, (raw, cleaned, mask), settings, gaussians)
@@ -84,7 +88,7 @@ class _Eyes(Protocol):
 
     def crop(self, stacks: Stacks, places: np.ndarray) -> Stacks: ...
 
-    def measure(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+    def count(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 class _Plain:
@@ -113,8 +117,8 @@ class _Plain:
         sample(stacks, outs, places, nearest=(False, False, True))
         return outs
 
-    def measure(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return measure(crops, self.settings.minimum, self.settings.maximum)
+    def count(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _count(crops, self.settings.minimum, self.settings.maximum)
 
 
 class _Compiled:
@@ -156,9 +160,9 @@ class _Compiled:
         self.crops.sample(*stacks, places, *outs)
         return outs
 
-    def measure(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def count(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         area, total = np.empty(len(crops), "i8"), np.empty(len(crops), "i8")
-        self.crops.measure(crops, self.settings.minimum, self.settings.maximum, area, total)
+        self.crops.count(crops, self.settings.minimum, self.settings.maximum, area, total)
         return area, total
 
 
@@ -177,10 +181,12 @@ def _compiled_cleaning(settings: Look) -> tuple[Any, ...] | None:
     return sizes, *elements, cleaning.tail_iterations, *limits
 
 
-def _steady(frames: np.ndarray, eyes: _Eyes, settings: Look, lead: int, trail: int) -> np.ndarray:
+def _steady(frames: np.ndarray, arena: Arena, eyes: _Eyes, settings: Look, lead: int, trail: int) -> np.ndarray:
     """Cleaned heights of a block whose cleaning needs neighbouring frames."""
-    parts = [eyes.clean(eyes.heights(frames[i : i + BATCH])[0]).copy() for i in range(0, len(frames), BATCH)]
-    return over_time(np.concatenate(parts), settings.cleaning, lead=lead, trail=trail)
+    cleaned = np.empty((len(frames), *arena.inside.shape), settings.dtype)
+    for i in range(0, len(frames), BATCH):
+        cleaned[i : i + BATCH] = eyes.clean(eyes.heights(frames[i : i + BATCH])[0])
+    return over_time(cleaned, settings.cleaning, lead=lead, trail=trail)
 
 
 def _candidates(cleaned: np.ndarray, settings: Look, gaussians: np.ndarray | None) -> tuple[np.ndarray, int]:
@@ -231,17 +237,25 @@ def _cut(
         mask = crop_likelihood(gaussians, made["orientation"], cleaned, *how, rotate=settings.rotate)
     made["mask"] = mask
     for prefix, crops in ("", cleaned), ("raw_", raw):
-        area, total = eyes.measure(crops)
-        made[f"{prefix}area"] = area
-        made[f"{prefix}height"] = np.divide(total, area, out=np.full(len(area), np.nan), where=area > 0)
+        area, total = eyes.count(crops)
+        made[f"{prefix}area"], made[f"{prefix}height"] = area, _mean(total, area)
 
 
 def measure(crops: np.ndarray, minimum: int, maximum: int) -> tuple[np.ndarray, np.ndarray]:
-    """Crops (n, y, x) [mm] -> (n,) pixels between both heights, exclusive, and (n,) the sum of their heights [mm].
+    """Crops (n, y, x) [mm] -> (n,) pixels between both heights, exclusive, and their mean [mm], NaN without any.
 
-    >>> area, total = measure(np.array([[[10, 20, 31]], [[0, 0, 0]]], "u1"), 10, 120)
-    >>> area.tolist(), total.tolist()
-    ([2, 0], [51, 0])
+    >>> area, height = measure(np.array([[[10, 20, 31]], [[0, 0, 0]]], "u1"), 10, 120)
+    >>> area.tolist(), height.tolist()
+    ([2, 0], [25.5, nan])
     """
+    area, total = _count(crops, minimum, maximum)
+    return area, _mean(total, area)
+
+
+def _count(crops: np.ndarray, minimum: int, maximum: int) -> tuple[np.ndarray, np.ndarray]:
     counts = (crops > minimum) & (crops < maximum)
     return counts.sum(axis=(1, 2)), (crops * counts).sum(axis=(1, 2), dtype="i8")
+
+
+def _mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
