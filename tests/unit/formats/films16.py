@@ -54,6 +54,7 @@ def write_mkv(path, film, times, *, titles=("COLOR", "DEPTH", "IR")):
             stream.height, stream.width = film.shape[1:]
             stream.pix_fmt = "gray16le" if depth else "yuv420p"
             stream.metadata["title"] = title
+            stream.options = {"slicecrc": "1", "level": "3"} if depth else {}
             stream.gop_size = 1
             stream.time_base = Fraction(1, 1000)
             streams.append((title, stream))

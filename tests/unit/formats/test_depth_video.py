@@ -41,6 +41,7 @@ def written(tmp_path_factory):
         "groups": (write_avi(folder / "groups.avi", film, gop=12), film),
         "sliced": (write_avi(folder / "sliced.avi", film, options={"slices": "4"}), film),
         "unchecked": (write_avi(folder / "unchecked.avi", film, options={"slicecrc": "0", "slices": "4"}), film),
+        "old": (write_avi(folder / "old.avi", film, options={"level": "1", "slicecrc": "-1"}), film),
         "mkv": (write_mkv(folder / "streams.mkv", film[:12], DROPPED), film[:12]),
     }
     makes = {"azure": {}, "blocks": {"groups": True}, "live": {"unknown": True}, "micro": {"scale": 1000, "cluster": 1}}
@@ -51,7 +52,7 @@ def written(tmp_path_factory):
     return found
 
 
-MAKES = ("intra", "groups", "sliced", "unchecked", "mkv", "azure", "blocks", "live", "micro")
+MAKES = ("intra", "groups", "sliced", "unchecked", "old", "mkv", "azure", "blocks", "live", "micro")
 
 
 @pytest.mark.parametrize("make", MAKES)
@@ -248,6 +249,12 @@ def test_the_first_packet_may_be_the_damaged_one(written, tmp_path):
     np.testing.assert_array_equal(source.read(1, 30), film[1:])
 
 
+def test_the_first_version_of_ffv1_has_no_slices(written):
+    film = probe_video(str(written["old"][0]))
+    assert (film.sliced, film.start, film.setup) == (False, None, b"")
+    assert probe_video(str(written["unchecked"][0])).sliced
+
+
 def test_checksums_are_recognised(written):
     for make, start in (("intra", 0), ("sliced", 0), ("unchecked", None)):
         film = probe_video(str(written[make][0]))
@@ -278,7 +285,8 @@ def test_a_film_that_was_cut_has_the_frames_that_are_whole(written, tmp_path_fac
         return
     found = probe_video(str(cut))
     assert found.frames == whole
-    assert found.cut or size > places.places[-1] + places.sizes[-1]
+    if make != "live":  # which says nowhere how long it is: cut between two packets it is whole
+        assert found.cut or size > places.places[-1] + places.sizes[-1]
     np.testing.assert_array_equal(source_of(cut).read(0, whole), film[:whole])
 
 

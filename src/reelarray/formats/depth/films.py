@@ -33,7 +33,8 @@ class Film:
 
     `times` are those of the packets [ms], float64 in the order of presentation, None where frames follow each other at
     a constant rate. `cut`: fewer frames are there than were to be written. `declared` is their number where the file
-    says it. `setup` is what the codec needs to begin with; `start` is what checksums of FFV1 begin with.
+    says it. `setup` is what the codec needs to begin with; `start` is what checksums of FFV1 begin with, None
+    without any.
     """
 
     path: str
@@ -53,6 +54,11 @@ class Film:
     packets: Packets = field(repr=False)
     setup: bytes = field(repr=False)
     start: int | None = field(repr=False)
+
+    @property
+    def sliced(self) -> bool:
+        """Whether packets say how long their slices are: not in FFV1 before version 3, which needs no setup."""
+        return self.codec == "ffv1" and bool(self.setup)
 
     @property
     def layout(self) -> Layout:
@@ -180,12 +186,12 @@ def _film(path: str, size: int, modified_ns: int, stream: int) -> Film:
             f"{path}: frame {frame} of stream {stream} is not shown after the one before it; frames in the order of "
             "their times were expected, as lossless codecs write them: encode it again with ffv1"
         )
+    width, height, pixel_format, name, title, setup = facts
     even = kind == "avi" and bool((steps == 1).all()) and packets.ticks[0] == 0
     times = None if even else packets.ticks * float(tick)
     with open(path, "rb", buffering=0) as file:
         tried = (contents(file, packets, frame) for frame in range(min(len(packets), _TRIED)))
-        start = checked_with(tried) if facts[3] == "ffv1" else None
-    width, height, pixel_format, name, title, setup = facts
+        start = checked_with(tried) if name == "ffv1" and setup else None
     return Film(
         path=path,
         width=width,

@@ -55,7 +55,8 @@ def avi_packets(container: Any, stream: Any, size: int) -> Packets:
     container, stream : PyAV's
     size : of the file [bytes]
     """
-    rows = [(e.pos + 8, e.size, e.timestamp, e.is_keyframe) for e in stream.index_entries if not e.is_discard]
+    entries = getattr(stream, "index_entries", ())  # older PyAV has none: it walks
+    rows = [(e.pos + 8, e.size, e.timestamp, e.is_keyframe) for e in entries if not e.is_discard]
     if len(rows) < stream.frames or not rows:
         found = [p for p in container.demux(stream) if p.pos is not None]
         rows = [(p.pos, p.size, p.pts, p.is_keyframe) for p in found if not p.is_corrupt]  # corrupt: a part of one

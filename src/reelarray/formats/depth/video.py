@@ -117,7 +117,7 @@ def _pictures(film: Film, decoder: Any, file: BinaryIO, frame: int | None, wante
     packet = None
     if frame is not None:
         data = contents(file, film.packets, frame)
-        if film.codec == "ffv1" and (at := damaged_slice(data, film.start)) is not None:
+        if film.sliced and (at := damaged_slice(data, film.start)) is not None:
             raise _damaged(film, frame, f"slice {at}, counted from its end, is not as it was written")
         packet = av.Packet(data)
         packet.pts = packet.dts = frame
