@@ -58,10 +58,10 @@ def classifier(flip: Classifier | str | os.PathLike[str], crop_size: tuple[int, 
 def no_pickles(option: str, value: object) -> str:
     """What to say of a pickled classifier."""
     return (
-        f"{option} is {str(value)!r}: a pickled classifier is never loaded, as it can run any code. Take "
-        "flip='motion', which needs no training; or load it yourself, where you trust it, and write its trees with write_trees, for "
-        "flip='trees.npz'; or export it to ONNX, for flip='model.onnx'; or pass flip=trusted_classifier(model), or any "
-        "function of crops. export_crops writes crops to label for a new model"
+        f"{option} is {str(value)!r}: a pickled classifier is never loaded, as it can run any code. "
+        "Take flip='motion', which needs no training; or load it yourself, where you trust it, and write its trees "
+        "with write_trees, for flip='trees.npz'; or export it to ONNX, for flip='model.onnx'; or pass "
+        "flip=trusted_classifier(model), or any function of crops. export_crops writes crops to label for a new model"
     )
 
 

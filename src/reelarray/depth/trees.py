@@ -44,7 +44,7 @@ class Trees:
 
     def __call__(self, crops: np.ndarray) -> np.ndarray:
         """Heights (n, h, w) -> (n,), how likely each is flipped."""
-        pixels = crops.reshape(len(crops), -1)
+        pixels = crops.reshape(len(crops), crops.shape[1] * crops.shape[2])
         if self.components is None or self.mean is None:
             features = pixels.astype(np.float32)
         else:  # one at a time: products of matrices round otherwise where there are fewer rows
