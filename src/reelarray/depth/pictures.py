@@ -59,7 +59,7 @@ class Frames:
 
         count = int(self.gap.sum())
         longest = duration(float(np.diff(self.ns).max() / 1e9)) if count else ""
-        return f"{count} gap{'s' * (count > 1)}, the longest {longest}" if count else ""
+        return f"{count:,} gap{'s' * (count > 1)} of up to {longest}" if count else ""
 
 
 def numbers(x: xr.Dataset, names: list[str], rows: Any = slice(None)) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ from ..plot.axes import duration
 from ..plot.spectrogram import check_matplotlib
 from .pictures import (
     BLANK,
+    GAP,
     GREY,
     WRONG,
     Frames,
@@ -142,8 +143,7 @@ def plot_trajectory(
     column, row = origin(x, scene)
     points = np.stack([found["centroid_x_px"] + column, found["centroid_y_px"] + row], axis=1)
     seconds = frames.seconds[::every]
-    # A break stands before each frame that follows a gap, wherever between two that are drawn it was.
-    broken = np.add.reduceat(np.append(frames.gap[1:], False), np.arange(0, count, every))[:-1] > 0
+    broken = np.diff(seconds) > GAP * every * frames.step / 1e9  # of thinned frames a dropped one or two are none
     ax = new_axes(7.5, 6) if ax is None else ax
     if scene is not None:
         _behind(ax, scene)
@@ -170,8 +170,8 @@ def plot_trajectory(
     told = f"way of {duration(count * frames.step / 1e9)}"
     ax.set_title(told if title is None else title, loc="left", fontsize="medium", parse_math=False)
     lost = len(points) - len(there)
-    said = [f"{lost / len(points):.2%} of the frames without an animal"] * (lost > 0) + [frames.told()]
-    said += [f"every {every}th frame"] * (every > 1)
+    said = [f"{lost / len(points):.2%} without an animal"] * (lost > 0) + [frames.told()]
+    said += [f"1 of {every} frames drawn"] * (every > 1)
     ax.set_title("; ".join(filter(None, said)), loc="right", fontsize="small", color=GREY)
     return ax
 

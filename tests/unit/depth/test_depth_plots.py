@@ -136,7 +136,7 @@ def test_the_way_is_that_of_the_centroid_in_the_full_frame_and_breaks(figure: An
     np.testing.assert_allclose(points[breaks], expected[[GAP - 1, ABSENT.start - 1]])
     figure.canvas.draw()
     assert figure.axes[1].get_ylabel() == "time since the first frame (s)"
-    assert "1 gap, the longest 1.03 s" in ax.get_title("right")
+    assert "1 gap of up to 1.03 s" in ax.get_title("right")
     begin, end = (line.get_xydata()[0] for line in ax.lines if line.get_label() in ("begin", "end"))
     np.testing.assert_allclose([begin, end], expected[[0, -1]])
 
@@ -152,7 +152,7 @@ def test_a_long_way_is_thinned_before_it_is_loaded(figure: Any) -> None:
     lone = points[~np.isnan(points[:, 0]), 0]
     np.testing.assert_array_equal(lone, np.arange(0, frames, 8))
     assert np.isnan(points[:, 0]).sum() == 1
-    assert "every 8th frame" in ax.get_title("right")
+    assert "1 of 8 frames drawn" in ax.get_title("right")
 
 
 # ---- crops -----------------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_lines_break_at_gaps_and_absences(figure: Any) -> None:
     assert gap.get_width() * 86400 == pytest.approx(1 + 1 / RATE, rel=1e-3)
     assert ax.get_ylabel() == "length (mm)"
     assert ax.get_xlabel() == "time (UTC)"
-    assert ax.get_title("right") == "1 gap, the longest 1.03 s; 10 frames without a value"
+    assert ax.get_title("right") == "1 gap of up to 1.03 s; 10 frames without a value"
 
 
 def test_the_usual_scalars_are_drawn_and_unknown_ones_are_named(figure: Any) -> None:
