@@ -88,7 +88,7 @@ def fit(
     steps = _steps(options.engine)
     limits = float(options.minimum), float(options.maximum), float(options.threshold)
     blend = float(options.blend_mean), float(options.blend_cov)
-    before = unseen() if state is None else state
+    before = unseen() if state is None else np.asarray(state, PARAMETERS).reshape(()).copy()  # one row is a state too
     params = np.zeros(len(cleaned), PARAMETERS)
     k = 0
     while k < len(cleaned):

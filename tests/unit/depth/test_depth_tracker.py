@@ -254,6 +254,15 @@ def test_a_larger_object_within_reach_wins_and_one_beyond_does_not() -> None:
     assert near["mean"][3, 0] > 60
 
 
+def test_a_state_may_be_one_row_and_is_left_as_it_was() -> None:
+    frames = np.stack([np.zeros((ROWS, COLUMNS), "u1"), animal(50, 50)])
+    rows = start(frames[1:], 10, 120).reshape(1)
+    kept = rows.copy()
+    made = [fit(frames, frames, state, Tracker())[0].tobytes() for state in (rows, rows[0], rows.reshape(()))]
+    assert made[0] == made[1] == made[2]
+    assert rows.tobytes() == kept.tobytes()
+
+
 def test_blending_keeps_a_share_of_what_was() -> None:
     frames = np.stack([animal(50, 50), animal(56, 50)])
     state = start(frames, 10, 120)
