@@ -67,12 +67,13 @@ def test_the_main_axis_lies_along_the_columns():
         across = (x - 50.3) * np.sin(angle) + (y - 41.6) * np.cos(angle)
         body = (ahead / 24) ** 2 + (across / 9) ** 2 < 1
         heights = np.stack([60 * body, (60 + ahead) * body]).astype("u1")
-        flat, rising = crop(heights, *np.full((2, 3), (50.3, 41.6, angle)).T, (60, 80)).astype(float)
-        rows, columns = np.nonzero(flat > 30)
-        assert columns.mean() == pytest.approx(39.5, abs=0.15)
-        assert rows.mean() == pytest.approx(29.5, abs=0.15)
-        assert columns.std() == pytest.approx(12, abs=0.4)
-        assert rows.std() == pytest.approx(4.5, abs=0.3)
+        place = np.array([x[body].mean(), y[body].mean(), angle])
+        flat, rising = crop(heights, *np.stack([place, place], axis=1), (60, 80)).astype(float)
+        rows, columns = np.mgrid[:60, :80] - np.array([29.5, 39.5])[:, None, None]
+        assert np.average(columns, weights=flat) == pytest.approx(0, abs=0.02)
+        assert np.average(rows, weights=flat) == pytest.approx(0, abs=0.02)
+        assert np.average(columns**2, weights=flat) == pytest.approx(12**2, rel=0.02)
+        assert np.average(rows**2, weights=flat) == pytest.approx(4.5**2, rel=0.04)
         assert rising[29:31, 55:58].mean() > rising[29:31, 22:25].mean() + 20  # the head is on the right
 
 
