@@ -52,7 +52,8 @@ def motion_odds(
     (seen,) = np.nonzero(~np.isnan(x) & ~np.isnan(angle))
     if len(seen) < 2:
         return out
-    body, times = np.nanmedian(major), _times(len(x), times_ms, rate)[seen]
+    body = max(float(np.median(major[seen])), 1.0)  # px; a speck of one pixel has no length
+    times = _times(len(x), times_ms, rate)[seen]
     went = periods(times, rate)
     right, down = (np.diff(v[seen], prepend=v[seen[:1]]) / body for v in (x, y))
     follows = (went <= max_gap) & (np.hypot(right, down) <= went * (FAST / rate))
@@ -85,7 +86,8 @@ def change_odds(
         return out
     turn = np.abs(np.diff(angle[seen], prepend=angle[seen[:1]]))
     turn = np.abs(turn - np.pi * np.rint(turn / np.pi))
-    round_ = np.minimum(minor[seen] / major[seen], 0.999)
+    long = major[seen]
+    round_ = np.minimum(np.divide(minor[seen], long, out=np.ones(len(seen)), where=long > 0), 0.999)
     blur = BLUR / (1 - round_ * round_)
     blur = np.maximum(blur, np.concatenate([blur[:1], blur[:-1]]))
     unseen = periods(_times(len(angle), times_ms, rate)[seen], rate) * (TURN / rate)

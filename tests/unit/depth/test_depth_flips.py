@@ -199,6 +199,15 @@ def test_frames_without_an_animal_are_as_those_before_them() -> None:
     assert likeliest(np.zeros(0), np.zeros(0)).shape == (0,)
 
 
+def test_specks_of_one_pixel_have_no_axis() -> None:
+    animal = walk(4, 900)
+    animal.major[300:310] = animal.minor[300:310] = animal.orientation[300:310] = 0
+    animal.runs[300:310] = False
+    assert animal.wrong(flips_by_motion(*animal.features(), times_ms=None, rate=RATE)) <= 0.02
+    zeros = np.zeros(50)
+    assert not flips_by_motion(zeros, zeros, zeros, zeros, zeros, times_ms=None, rate=RATE).any()
+
+
 @pytest.mark.parametrize("frames", [0, 1, 2])
 def test_very_short_recordings_turn_nothing(frames: int) -> None:
     v = np.zeros(frames)
