@@ -95,7 +95,8 @@ def test_dask_stays_where_graphs_are_made(path):
         assert "dask" not in names
     if module_of(path) == "testing":
         return  # the kit of formats proves that sources can be sent to workers
-    assert not names & {"pickle", "cloudpickle", "yaml", "marshal", "shelve"}, "no format that can run code"
+    safe = {"yaml"} if path.parts[-2:] == ("depth", "yamlfiles.py") else set()  # its safe loader only
+    assert not names & {"pickle", "cloudpickle", "yaml", "marshal", "shelve"} - safe, "no format that can run code"
 
 
 def test_windows_imports_nothing_of_ours():

@@ -193,12 +193,13 @@ def lift_scan(
     ----------
     kernel : called as ``kernel(*rows, state)``, gives (results, state); however rows are cut, results are the same
     xs : recordings of the same rows, the first of which says how they are cut
-    state : before the first row
+    state : before the first row: a value, or a recording that is handed over whole
     dtype : of the result; a structured one for records
     name : prefix of the tasks, as the dashboard shows it
     backward : from the last block to the first; the kernel sees rows in their order
     """
-    data = rowblocks.chain(kernel, [x.data for x in xs], state, np.dtype(dtype), name, backward=backward)
+    begun = state.data if isinstance(state, xr.DataArray) else state
+    data = rowblocks.chain(kernel, [x.data for x in xs], begun, np.dtype(dtype), name, backward=backward)
     return _of_same_rows(data, xs[0], {})
 
 

@@ -178,24 +178,31 @@ def chain(
     *,
     backward: bool = False,
 ) -> Any:
-    """Blocks of ``kernel(*rows, state)[0]``, each with the state that the block before it (or after) gave."""
+    """Blocks of ``kernel(*rows, state)[0]``, each with the state that the block before it (or after) gave.
+
+    The first state is a value, or a lazy array that is one.
+    """
     lazy = next((each for each in arrays if isinstance(each, da.Array)), None)
     if lazy is None:
         return kernel(*map(np.asarray, arrays), state)[0]
     sizes = lazy.chunks[0]
     others = [_as_blocks(each, sizes) for each in arrays]
-    token = tokenize([each.name for each in others], kernel, state, backward)
+    if isinstance(state, da.Array):
+        state = state.rechunk(-1)
+    known = state.name if isinstance(state, da.Array) else state
+    token = tokenize([each.name for each in others], kernel, known, backward)
     step, out = f"{name}-step-{token}", f"{name}-{token}"
+    first: Any = List(None, TaskRef((state.name, 0))) if isinstance(state, da.Array) else (None, state)
     order = range(len(sizes))[:: -1 if backward else 1]
     tasks: dict[Any, Any] = {}
     before: Any = None
     for k in order:
         rows = [TaskRef((each.name, k, *(0,) * (each.ndim - 1))) for each in others]
-        given = (None, state) if before is None else TaskRef(before)
+        given = first if before is None else TaskRef(before)
         tasks[step, k] = Task((step, k), _step, kernel, List(*rows), given)
         tasks[out, k] = Task((out, k), _first, TaskRef((step, k)))
         before = step, k
-    needed: list[Any] = list(others)
+    needed: list[Any] = [*others, *([state] if isinstance(state, da.Array) else [])]
     layers = HighLevelGraph.from_collections(out, tasks, dependencies=needed)
     return da.Array(layers, out, (sizes,), meta=np.empty(0, dtype))
 

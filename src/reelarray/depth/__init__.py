@@ -1,1 +1,47 @@
 """Depth video of one animal seen from above: from a camera's frames to aligned crops and scalars."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "OPTIONS": "optiontable:TABLE",
+    "Seen": "records:Seen",
+    "aggregate_extract_results": "aggregate:aggregate_extract_results",
+    "build_index_dict": "index:build_index_dict",
+    "build_manifest": "manifest:build_manifest",
+    "camera": "cameras:camera",
+    "check_completion_status": "status:check_completion_status",
+    "convert_avi_to_raw": "converting:convert_avi_to_raw",
+    "convert_raw_to_avi": "converting:convert_raw_to_avi",
+    "copy_h5_metadata_to_yaml": "metadata:copy_h5_metadata_to_yaml",
+    "copy_manifest_results": "copying:copy_manifest_results",
+    "copy_slice": "converting:copy_slice",
+    "extract": "extract:extract",
+    "find_recordings": "finding:find_recordings",
+    "generate_index": "index:generate_index",
+    "generate_index_from_agg_res": "index:generate_index_from_agg_res",
+    "handle_extract_metadata": "acquisition:handle_extract_metadata",
+    "load_extraction_meta_from_h5s": "resultsread:load_extraction_meta_from_h5s",
+    "open_results": "resultsread:open_results",
+    "resolve_config": "options:resolve_config",
+    "scan_recordings": "finding:scan_recordings",
+    "scene": "scene:scene",
+    "trusted_classifier": "classifiers:trusted_classifier",
+    "write_scene": "scene:write_scene",
+}
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    module, _, attribute = _WHERE[name].partition(":")
+    value = getattr(import_module(f"{__name__}.{module}"), attribute)
+    globals()[name] = value  # found, though modules have such names too
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 EVERY = 500  # frames from one sample to the next
-FEWEST, MOST = 8, 256  # samples: a median of fewer keeps an animal that rests; of more, nothing is gained
+FEWEST, MOST = 16, 256  # samples: a median of fewer keeps an animal that rests; of more, nothing is gained
+STANDS_OUT = 10  # mm, as the lowest animal is high
 KERNEL = 5  # px, of the spatial median
 _SIDE = KERNEL // 2
 _PIXELS = KERNEL * KERNEL
@@ -13,12 +14,12 @@ _BAND = 32  # rows at once of the median over samples
 
 
 def sample_frames(frames: int, *, every: int = EVERY, compat: bool = False) -> np.ndarray:
-    """Which frames stand for a recording: every 500th; of a short one closer ones, so that there are 8.
+    """Which frames stand for a recording: every 500th; of a short one closer ones, so that there are 16.
 
     Of a very long one they lie further apart, so that at most 256 are held; `compat` takes every 500th whatever comes.
 
     >>> sample_frames(72_000)[:3].tolist(), sample_frames(20).tolist()
-    ([0, 500, 1000], [0, 2, 4, 6, 8, 10, 12, 14, 16, 18])
+    ([0, 500, 1000], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19])
     """
     if not compat:
         every = max(1, min(every, frames // FEWEST), -(-frames // MOST))
@@ -79,10 +80,20 @@ def smooth(frame: np.ndarray, *, zeros: bool = False) -> np.ndarray:
     return middle.copy()
 
 
+def _nearer(samples: np.ndarray) -> np.ndarray:
+    """How many samples, in order of depth, are not of the floor: (sample, y, x) -> (y, x)."""
+    count = len(samples)
+    without = np.count_nonzero(samples == 0, axis=0)
+    quartile = np.minimum(without + (3 * np.maximum(count - without - 1, 0) + 3) // 4, count - 1)
+    deep = np.take_along_axis(samples, quartile[np.newaxis], axis=0)
+    return np.maximum(without, np.count_nonzero(samples + STANDS_OUT < deep, axis=0))
+
+
 def median_depth(samples: np.ndarray, *, zeros: bool = False) -> np.ndarray:
     """Median over samples: (sample, y, x) whole mm -> (y, x) float64 mm, halves occur.
 
-    Samples without a return (0) are left out; a pixel without any is 0. With `zeros` they count as depths.
+    Samples without a return (0) are left out; a pixel without any is 0. So are those nearer by more than 10 mm than the
+    upper quartile: an animal that rested on a pixel in half of the samples is no floor. With `zeros` all count.
 
     >>> median_depth(np.array([[[0, 0]], [[700, 0]], [[705, 0]]])).tolist()
     [[702.5, 0.0]]
@@ -91,7 +102,7 @@ def median_depth(samples: np.ndarray, *, zeros: bool = False) -> np.ndarray:
     out = np.empty((height, width))
     for first in range(0, height, _BAND):
         band = np.sort(samples[:, first : first + _BAND], axis=0)
-        without = np.zeros(band.shape[1:], int) if zeros else np.count_nonzero(band == 0, axis=0)
+        without = np.zeros(band.shape[1:], int) if zeros else _nearer(band)
         low = np.minimum(without + (count - without - 1) // 2, count - 1)
         high = np.minimum(without + (count - without) // 2, count - 1)
         both = np.take_along_axis(band, np.stack([low, high]), axis=0).astype(float)
