@@ -24,6 +24,7 @@ from reelarray.testing import check_format
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "formats"))
 import analyser_files as analysers
+import depth_recordings as depths
 import iq_files
 import receiver_files as receivers
 
@@ -97,6 +98,29 @@ def volts(path: str) -> np.ndarray:
     return values
 
 
+def depth(path: str) -> np.ndarray:
+    _, film = depths.write_recording(Path(path).parent, 500, ms=1e6 + 1000 / 22050 * np.arange(500))
+    return film
+
+
+def depth_packed(path: str) -> np.ndarray:
+    folder = Path(path).parent
+    film = depth(path)
+    depths.pack(folder, Path(path).name, to=folder)
+    for each in ("depth.dat", "metadata.json", "depth_ts.txt"):
+        (folder / each).unlink()
+    return film
+
+
+def depth_film(path: str) -> np.ndarray:
+    pytest.importorskip("av")
+    import films16
+
+    film = films16.scenes(300)
+    films16.write_avi(path, film)
+    return film
+
+
 ROWS: list[tuple[str, str, Write, dict[str, Any]]] = [
     ("wav", "x.wav", sound(COUNTS, True), {}),
     ("wav", "mono.WAV", sound(COUNTS[:, 0], True), {}),
@@ -132,11 +156,24 @@ ROWS: list[tuple[str, str, Write, dict[str, Any]]] = [
     ("iqtext", "x.csv", text, {}),
     ("tdms", "x.tdms", records, {}),
     ("sigmf", "x.sigmf-meta", sigmf, {}),
+    ("depth", "depth.dat", depth, {}),
+    ("depth", "x.tar.gz", depth_packed, {}),
+    ("depth", "x.avi", depth_film, {"fps": 22050}),
 ]
 
 
 @pytest.mark.parametrize(("name", "file", "write", "options"), ROWS, ids=[f"{row[0]}-{row[1]}" for row in ROWS])
-def test_contract(tmp_path: Path, name: str, file: str, write: Write, options: dict[str, Any]) -> None:
+def test_contract(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    file: str,
+    write: Write,
+    options: dict[str, Any],
+) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name, appauthor: cache / name)
     path = str(tmp_path / file)
     expected = write(path)
     beside = [each for each in tmp_path.iterdir() if str(each) != path]

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -108,8 +109,11 @@ def test_the_user_s_cache_folder_is_the_usual_place(packed, monkeypatch, tmp_pat
     ]
 
 
-def test_another_machine_unpacks_at_its_first_read(packed, monkeypatch):
+@pytest.mark.parametrize("locks", [True, False])
+def test_another_machine_unpacks_at_its_first_read(packed, monkeypatch, locks):
     path, film, kept = packed
+    if not locks:
+        monkeypatch.setitem(sys.modules, "fcntl", None)  # as on systems that have none
     source = pickle.loads(pickle.dumps(formats.source(formats.probe(path, unpacked=kept))))
     shutil.rmtree(kept)
     opened = passes(monkeypatch)

@@ -126,6 +126,7 @@ def test_a_gap_is_a_step_of_more_than_one_and_a_half_medians(steps):
         (regular(50, 4000), Fraction(1, 4)),
         (np.delete(regular(300), [50, 51, 52, 100, 101, 200]), 30),
         (np.append(regular(100), 10000 + regular(100)), 30),
+        (np.append(regular(10), 1015 + regular(10)), 30),  # a pause of no whole number of frames
     ],
 )
 def test_nominal_rate(ms, rate):
