@@ -103,7 +103,11 @@ def find_recordings(
 
 
 def scan_recordings(found: Found, **options: Any) -> pd.DataFrame:
-    """The table of `ra.scan` of what was found: one row a recording, with its frames, rate, start and what is odd.
+    """The rows of `ra.scan` of what was found, in its order: frames, rate, start, and what is odd about each.
+
+    Recordings of several cameras, which begin as they like, are no deployment: each is scanned by itself, so that none
+    is called odd for being unlike the others. A row that cannot be used has the reason in `anomaly`. To open one:
+    ``ra.open_recordings(table.iloc[[k]])``.
 
     `options` are those of `ra.scan`. Archives are unpacked by this.
 
@@ -113,7 +117,8 @@ def scan_recordings(found: Found, **options: Any) -> pd.DataFrame:
         reasons = [f"{path}: {reason}" for path, reason in found.rejected.items()]
         told = "; ".join(reasons[:10]) + (f"; and {len(reasons) - 10} more" if len(reasons) > 10 else "")
         raise NoFiles(f"no recording of a depth camera is left to be scanned ({told or 'there are no such files'})")
-    return scan(list(found.recordings), format="depth", **options)
+    tables = [scan([path], format="depth", **{"cache": False, **options}) for path in found.recordings]
+    return pd.concat(tables, ignore_index=True)
 
 
 # ---- inside ----------------------------------------------------------------------------------------------------------

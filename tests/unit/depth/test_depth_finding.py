@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import reelarray as ra
 from reelarray.catalog import NoFiles
 from reelarray.depth import finding
 from reelarray.depth.finding import find_recordings, scan_recordings
@@ -115,7 +116,7 @@ def test_recordings_that_would_overwrite_each_other_s_results(tmp_path):
     }
     assert find_recordings(tmp_path, (".avi", ".dat")).recordings == (film,)
     assert find_recordings(tmp_path, "avi").recordings == (film,)
-    assert find_recordings(tmp_path, (".dat", ".avi"), skip_checks=True).recordings == (copy, raw, film)
+    assert find_recordings(tmp_path, (".dat", ".avi"), skip_checks=True).recordings == (copy, film, raw)
 
 
 def test_archives(tmp_path, monkeypatch):
@@ -142,13 +143,18 @@ def test_archives(tmp_path, monkeypatch):
 
 
 def test_rows_of_what_was_found(tmp_path):
-    one, two = session(tmp_path / "a", 5), packed(tmp_path, "session_2.tgz")
+    paths = [session(tmp_path / "a", 5), session(tmp_path / "b", 3, said={"DepthResolution": [4, 6]})]
+    (tmp_path / "b" / "depth_ts.txt").write_text("".join(f"{100 * k}\n" for k in range(6)))
+    paths += [session(tmp_path / "c", 2), packed(tmp_path, "session_2.tgz")]
+    (tmp_path / "c" / "metadata.json").write_text("{")
     session(tmp_path / "a", film="nidaq.dat")
     table = scan_recordings(find_recordings(tmp_path), unpacked=str(tmp_path / "kept"))
-    assert sorted(table["path"]) == [one, two]
-    assert table["samples"].tolist() == [5, 5]
-    assert table["use"].all()
-    assert set(table["format"]) == {"depth"}
+    assert table["path"].tolist() == paths
+    assert table["samples"].tolist() == [5, 6, 0, 5]
+    assert table["use"].tolist() == [True, True, False, True]  # shapes and rates may differ
+    assert "metadata.json is no JSON" in table["anomaly"][2]
+    assert table["rate"][1] == 10
+    assert ra.open_recordings(table.iloc[[1]]).shape == (6, 6, 4)
 
 
 def test_nothing_found(tmp_path):
