@@ -99,9 +99,7 @@ def cut_compat(
             tracked, angle, crops[1], settings.minimum, CLIP, rotate=settings.rotate, compat=True
         )
     for prefix, crop in ("", crops[1]), ("raw_", crops[0]):
-        area, total = measure(crop, settings.minimum, settings.maximum)
-        out[f"{prefix}area"] = area
-        out[f"{prefix}height"] = np.divide(total, area, out=np.full(len(area), np.nan), where=area > 0)
+        out[f"{prefix}area"], out[f"{prefix}height"] = measure(crop, settings.minimum, settings.maximum)
     return out
 
 
@@ -159,7 +157,8 @@ def wrapped_heights(
 def clean_compat(heights: np.ndarray, cleaning: Cleaning, *, lead: int = 0, trail: int = 0) -> np.ndarray:
     """Cleaned heights: (n, y, x) [mm] -> (n - lead - trail, y, x) [mm]. The tail is opened once, cables stay.
 
-    Temporal medians take frames before the first and behind the last as empty.
+    An element of even size moves what it opens by a pixel, as OpenCV dilates without turning it. Temporal medians take
+    frames before the first and behind the last as empty.
 
     Raises
     ------
