@@ -15,7 +15,7 @@ _PUBLIC = {
     "formats": ("is_complete",),
     "recordings": ("check_recording", "forget_clock", "join", "rate", "recording", "segments", "time_bounds"),
     "gaps": ("fill_gaps",),
-    "lift": ("lift_reduce", "lift_windows"),
+    "lift": ("lift_frames", "lift_reduce", "lift_scan", "lift_windows"),
     "windows": ("Windows",),
     "clock": ("SampleClock",),
     "signal.spectra": ("power_spectrum", "spectrogram", "stft"),
@@ -66,7 +66,7 @@ _PUBLIC = {
     ),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
-_MODULES = ("calibration", "catalog", "formats", "sinks", "testing")  # reached as ra.catalog, ra.testing, ...
+_MODULES = ("calibration", "catalog", "depth", "formats", "sinks", "testing")  # reached as ra.catalog, ra.testing, ...
 __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 

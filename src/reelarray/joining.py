@@ -15,7 +15,7 @@ import pandas as pd
 from .catalog.tolerance import Tolerance
 from .errors import ClockError
 from .exact import NANOSECONDS
-from .source import LONGEST_STEP
+from .source import long_steps
 
 log = logging.getLogger(__name__)
 
@@ -75,16 +75,6 @@ class Files:
     def slack(self, frames: np.ndarray) -> np.ndarray:
         """ns that the file after one of `frames` may start before its end and still be joined to it."""
         return self.tolerance.overlap(self.duration(frames))
-
-
-def long_steps(ms: np.ndarray) -> np.ndarray:
-    """Numbers of the frames that come after a gap, of times of all frames.
-
-    >>> long_steps(np.array([0.0, 33.0, 67.0, 133.0, 166.0]))
-    array([3])
-    """
-    steps = np.diff(ms)
-    return np.flatnonzero(steps > LONGEST_STEP * np.median(steps)) + 1 if len(steps) else np.zeros(0, np.int64)
 
 
 def _parts(samples: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

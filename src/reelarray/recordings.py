@@ -192,14 +192,22 @@ def segments(x: xr.DataArray) -> pd.DataFrame:
     ahead = c.offset[stretch] + (high - c.first[stretch]) * c.step
     took = c.length * c.period[:, 0] / c.period[:, 1] / NANOSECONDS - c.length / float(c.rate)
     nominal = c.period[:, 0] * c.rate.numerator == c.period[:, 1] * c.rate.denominator * NANOSECONDS
+    source = np.full(len(stretch), None) if c.source is None else c.source
+    joined = np.append(False, stretch[some][1:] == stretch[some][:-1])[: some.sum()]
+    # Frames that were timed one by one are one segment, as long as nothing lies between them.
+    timed = c.length[some] == 1
+    same = np.append(False, (source[some][1:] == source[some][:-1]) & timed[:-1])[: some.sum()]
+    heads = np.flatnonzero(~(joined & same & (source[some] != None)))  # noqa: E711
+    tails = np.append(heads[1:], len(joined))[: len(heads)] - 1
+    counts = np.add.reduceat(rows[some], heads) if len(heads) else rows[some]
     table = {
-        "start": c.labels(low[some]).view(kind),
-        "stop": c.times(stretch[some], ahead[some]).view(kind),
-        "seconds": rows[some] / float(c.row_rate),
-        "samples": rows[some],
-        "joined": (np.append(False, stretch[some][1:] == stretch[some][:-1]))[: some.sum()],
-        "drift": np.where(nominal, 0.0, took)[some],
-        "source": np.full(int(some.sum()), None) if c.source is None else c.source[some],
+        "start": c.labels(low[some][heads]).view(kind),
+        "stop": c.times(stretch[some], ahead[some])[tails].view(kind),
+        "seconds": counts / float(c.row_rate),
+        "samples": counts,
+        "joined": joined[heads],
+        "drift": np.add.reduceat(np.where(nominal, 0.0, took)[some], heads) if len(heads) else np.zeros(0),
+        "source": source[some][heads],
     }
     return pd.DataFrame(table)
 

@@ -21,6 +21,16 @@ STATED = (
 LONGEST_STEP = 1.5  # medians: what is longer between two measured frames is a gap
 
 
+def long_steps(ms: np.ndarray) -> np.ndarray:
+    """Numbers of the frames that come after a gap, of times of all frames.
+
+    >>> long_steps(np.array([0.0, 33.0, 67.0, 133.0, 166.0])).tolist()
+    [3]
+    """
+    steps = np.diff(ms)
+    return np.flatnonzero(steps > LONGEST_STEP * np.median(steps)) + 1 if len(steps) else np.zeros(0, np.int64)
+
+
 class Source(Protocol):
     """Reads samples of one file. A frozen, picklable value: it opens the file inside `read` and holds no handle.
 

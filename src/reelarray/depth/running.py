@@ -208,7 +208,7 @@ class _Run:
         given: dict[str, Any] = {"on_mismatch": o["on_mismatch"]}
         if o["frame_size"] is not None:
             given |= {"width": o["frame_size"][0], "height": o["frame_size"][1]}
-        if not self.source.suffix.lower() == ".dat" and o["mapping"] != "DEPTH":
+        if self.source.suffix.lower() != ".dat" and o["mapping"] != "DEPTH":
             given["stream"] = o["mapping"]
         if o["fps"] != 30.0:
             given["fps"] = o["fps"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import ClockError, FormatError
 from ...exact import NANOSECONDS
-from ...source import LONGEST_STEP
+from ...source import long_steps
 from ..ranges import HeaderBytes, is_remote
 from .session import beside
 
@@ -159,10 +159,7 @@ def gaps(ms: np.ndarray) -> tuple[tuple[int, int], ...]:
     >>> gaps(np.array([5.0, 38.0, 72.0, 138.0, 171.0]))
     ((3, 133000000),)
     """
-    steps = np.diff(ms)
-    if not len(steps):
-        return ()
-    after = np.flatnonzero(steps > LONGEST_STEP * np.median(steps)) + 1
+    after = long_steps(ms)
     return tuple(zip(after.tolist(), _ns(ms)[after].tolist(), strict=True))
 
 
