@@ -146,9 +146,14 @@ class Steps:
         )
         y0, y1, x0, x1 = (int(k) for k in scene.attrs["box"])
         inside = scene["roi"].values[y0:y1, x0:x1].astype(bool)
-        depth = scene["graduated" if "graduated" in scene else "background"].values[y0:y1, x0:x1]
+        depth, wall = scene["background"].values[y0:y1, x0:x1], None
+        if "graduated" in scene:  # what stands before a slanted wall stands on the floor
+            depth = scene["graduated"].values[y0:y1, x0:x1]
+            slanted = (depth > 0) & (depth < scene.attrs["true_depth"])
+            wall = np.where(slanted, np.floor(depth), 0).astype(np.uint16)
+            depth = np.where(slanted, scene.attrs["true_depth"], depth)
         floor = depth.astype(float) if options["compat"] == "strict" else np.floor(depth).astype(np.int16)
-        return cls(rec, scene, options, look, Arena(floor, inside, (y0, y1, x0, x1)))
+        return cls(rec, scene, options, look, Arena(floor, inside, (y0, y1, x0, x1), wall))
 
     # ---- facts -------------------------------------------------------------------------------------------------------
 

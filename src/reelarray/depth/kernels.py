@@ -55,7 +55,7 @@ class See:
         return whole if self.images else _small(whole)
 
     def __call__(self, frames: np.ndarray, *beside: np.ndarray, lead: int, trail: int) -> np.ndarray:
-        pose = beside[-1] if self.at else None
+        frames, pose = self.arena.within(frames), beside[-1] if self.at else None
         tracked = beside[0] if len(beside) > self.at else None
         how: dict[str, Any] = {"lead": lead, "trail": trail, "tracked": tracked}
         if self.look.compat:
@@ -101,7 +101,7 @@ class Cleaned:
     strict: bool
 
     def __call__(self, frames: np.ndarray, *, lead: int, trail: int) -> np.ndarray:
-        n = len(frames) - lead - trail
+        n, frames = len(frames) - lead - trail, self.arena.within(frames)
         if self.look.compat:
             from .compat import see_compat
 

@@ -39,11 +39,23 @@ class Arena:
     """What tells the animal from the floor, within the bounding box of the arena: arrays (h, w).
 
     `floor` is the depth of the empty scene, rounded down to mm (int16; 0 where it is not known), `inside` the arena.
+    `wall` is the depth of slanted walls, 0 elsewhere: what is not nearer than they are is part of them.
     """
 
     floor: np.ndarray
     inside: np.ndarray
     box: Box
+    wall: np.ndarray | None = None
+
+    def within(self, frames: np.ndarray) -> np.ndarray:
+        """Frames without the returns of slanted walls; the same ones where there are no such walls."""
+        if self.wall is None:
+            return frames
+        frames = frames.copy()
+        y0, y1, x0, x1 = self.box
+        seen = frames[:, y0:y1, x0:x1]
+        seen[(self.wall > 0) & (seen >= self.wall)] = 0
+        return frames
 
 
 @dataclass(frozen=True)

@@ -318,7 +318,7 @@ def _show(movie: Preview, steps: Steps, crops: np.ndarray, rows: slice, every: i
             frames = picked.values[:: every if len(shown) > 1 else 1]
         limits: dict[str, Any] = {"minimum": look.minimum, "maximum": look.maximum, "dtype": look.dtype}
         floor = np.floor(arena.floor)
-        raw[shown - rows.start] = heights(frames, floor, arena.inside, arena.box, **limits)
+        raw[shown - rows.start] = heights(arena.within(frames), floor, arena.inside, arena.box, **limits)
     movie.write(np.ascontiguousarray(crops), raw)
 
 
@@ -438,6 +438,7 @@ def _mark(run: _Run, steps: Steps) -> str:
     found = hashlib.sha256()
     how = [run.options.hash, run.input, run.options["chunk_size"], steps.scene.attrs["true_depth"], steps.arena.box]
     found.update(json.dumps(how, sort_keys=True).encode())
-    for array in (steps.arena.floor, steps.arena.inside):
+    walls = () if steps.arena.wall is None else (steps.arena.wall,)
+    for array in (steps.arena.floor, steps.arena.inside, *walls):
         found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()[:32]
