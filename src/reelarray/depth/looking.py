@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,8 +70,9 @@ def look(
         made, seen = out[part], from_sums(totals)
         for name in seen.dtype.names or ():
             made[name] = seen[name]
-        for name in () if at is None else ("x", "y", "orientation"):
-            made[name] = at[name][part]
+        if at is not None:
+            for name in ("x", "y", "orientation"):
+                made[name] = at[name][part]
         made["flags"] = _flags(depths, arena, areas, edge, high, gaussians)
         if crops:
             _cut(made, eyes, (raw, cleaned, mask), settings, gaussians)
@@ -128,13 +130,12 @@ class _Compiled:
         self.steps, self.components, self.crops = compiled, compiledcomponents, compiledcrops
         self.arena, self.settings = arena, settings
         dtype, shape = np.dtype(settings.dtype), (BATCH, *arena.inside.shape)
-        self.bounds = bounds(arena.floor, arena.inside, settings.minimum, settings.maximum, dtype)
+        self.bounds, self.rim, self.how = _known(arena, settings)
         self.raw, self.cleaned, self.kept = np.empty(shape, dtype), np.empty(shape, dtype), np.empty(shape, bool)
         self.high, self.edge = np.empty(BATCH, "i8"), np.empty(BATCH, bool)
         self.sums, self.areas = np.empty((BATCH, 6), "i8"), np.empty((BATCH, 2), "i8")
         size = BATCH, *settings.crop_size
         self.cut = np.empty(size, dtype), np.empty(size, dtype), np.empty(size, bool)
-        self.rim, self.how = rim(arena.inside), _compiled_cleaning(settings)
 
     def heights(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n, box = len(frames), self.arena.box
@@ -164,6 +165,13 @@ class _Compiled:
         area, total = np.empty(len(crops), "i8"), np.empty(len(crops), "i8")
         self.crops.count(crops, self.settings.minimum, self.settings.maximum, area, total)
         return area, total
+
+
+@lru_cache(maxsize=4)
+def _known(arena: Arena, settings: Look) -> tuple[Any, np.ndarray, tuple[Any, ...] | None]:
+    """What follows from arena and settings alone: found once, not for each few frames that a task reads at once."""
+    limits = settings.minimum, settings.maximum, np.dtype(settings.dtype)
+    return bounds(arena.floor, arena.inside, *limits), rim(arena.inside), _compiled_cleaning(settings)
 
 
 def _compiled_cleaning(settings: Look) -> tuple[Any, ...] | None:
