@@ -110,7 +110,7 @@ def from_blocks(
     meta = np.empty((0,) * len(chunks), dtype)
     blocks = Pieces(chunks, piece, name, later=True)
     how = {"name": name, "dtype": dtype, "meta": meta, "align_arrays": False}
-    others = [part for each in beside for part in (each, axes[: each.ndim])]
+    others = [part for each in beside for part in (each, axes[: len(each.numblocks)])]
     return da.blockwise(_make, axes, blocks, axes, *others, make=make, **how, **options)
 
 
