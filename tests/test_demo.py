@@ -9,6 +9,7 @@ import pytest
 
 import reelarray as ra
 from reelarray.cli import main
+from reelarray.demo import arena as depth_demo
 from reelarray.demo import deployment as demo
 
 pytest.importorskip("matplotlib")
@@ -138,3 +139,49 @@ def test_a_folder_that_is_no_demo_of_analysers_is_left_alone(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("mine")
     assert main(["demo", "iq", str(tmp_path)]) == 2
     assert "not a demo of analysers" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory):
+    pytest.importorskip("av")
+    pytest.importorskip("tifffile")
+    folder = tmp_path_factory.mktemp("demo") / "reel-demo-depth"
+    assert main(["demo", "depth", str(folder)]) == 0
+    return folder
+
+
+def test_the_animal_is_where_it_was(arena):
+    x = ra.depth.open_results(arena / "results" / "results_00.h5").load()
+    gone = slice(*depth_demo.ABSENT)
+    missing = np.isnan(x["centroid_x_px"].values)
+    assert missing[gone].all()
+    assert missing.sum() == gone.stop - gone.start
+    assert not x["frames"].values[missing].any()
+    joined = ra.segments(x["area_px"])["joined"]
+    assert (~joined).sum() == 4  # 3 lost frames
+    head, tail = (x["frames"].values[~missing][:, 40, columns].astype(float) for columns in (70, 10))
+    assert (head > tail).mean() > 0.98
+
+
+def test_pictures_of_the_recording_are_no_blank_ones(arena):
+    image = pytest.importorskip("matplotlib.image")
+    for name in ("scene", "crops", "trajectory", "scalars", "heading"):
+        picture = image.imread(arena / "results" / f"{name}.png")
+        assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 50, name
+    av = pytest.importorskip("av")
+    with av.open(str(arena / "results" / "results_00.mp4")) as film:
+        shown = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert len(shown) == depth_demo.FRAMES
+    assert np.abs(shown[100].astype(int) - shown[0]).max() > 50  # it moves
+
+
+def test_the_demo_of_depth_can_be_run_again(arena, capsys):
+    assert main(["demo", "depth", str(arena)]) == 0
+    assert f"{depth_demo.FRAMES} frames in" in capsys.readouterr().out  # its recording was made anew
+
+
+def test_a_folder_that_is_no_demo_of_depth_is_left_alone(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert main(["demo", "depth", str(tmp_path)]) == 2
+    assert "not a demo of depth" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]

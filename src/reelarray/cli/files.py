@@ -97,13 +97,13 @@ def _spectrogram(commands: argparse._SubParsersAction, **options: Any) -> None:
 def _demo(commands: argparse._SubParsersAction, **options: Any) -> None:
     text = (
         "make a small deployment with gaps and broken files, run the main job on it, and draw the result; "
-        "`reel demo iq`: watch two analysers for ten seconds"
+        "`reel demo iq`: watch two analysers for ten seconds; `reel demo depth`: extract a recording of a depth camera"
     )
     p = commands.add_parser("demo", help=text, description=text, **options)
     p.set_defaults(run="reelarray.commands.files:demo")
     p.add_argument(
         "what",
         nargs="*",
-        metavar="iq | FOLDER",
-        help="iq for the analysers, and where to put it (default reel-demo, reel-demo-iq)",
+        metavar="iq | depth | FOLDER",
+        help="iq for the analysers, depth for the camera, and where to put it (default reel-demo, reel-demo-iq, ...)",
     )

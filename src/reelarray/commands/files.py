@@ -23,7 +23,11 @@ from ..progress import silence
 from ..sinks.access import check_access, give_access, umask
 from ..sinks.atomic import writing
 
-DEMOS = {"deployment": "reelarray.demo.deployment", "iq": "reelarray.demo.analysers"}
+DEMOS = {
+    "deployment": "reelarray.demo.deployment",
+    "iq": "reelarray.demo.analysers",
+    "depth": "reelarray.demo.arena",
+}
 # What a disk or its owner says to a writer; other errors come from names that cannot be.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _REFUSED = (errno.EPERM, errno.EACCES, errno.EIO)
@@ -172,14 +176,15 @@ def info(arguments: argparse.Namespace) -> int:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    """`reel demo`: a small deployment, or a control room with two analysers, made and worked on."""
+    """`reel demo`: a small deployment, a control room with two analysers, or a depth recording, made and worked on."""
     from importlib import import_module
 
     kind, *rest = arguments.what or ["deployment"]
     if kind not in DEMOS:
         kind, rest = "deployment", [kind, *rest]
     if len(rest) > 1:
-        raise RecordingError(f"{' '.join(arguments.what)}: at most {' or '.join(DEMOS)} and a folder were expected")
+        kinds = " or ".join([*DEMOS][1:])
+        raise RecordingError(f"{' '.join(arguments.what)}: at most {kinds} and a folder were expected")
     folder = Path(*rest or [f"reel-demo{'' if kind == 'deployment' else f'-{kind}'}"])
     with output(str(folder)):
         return int(import_module(DEMOS[kind]).run(folder))

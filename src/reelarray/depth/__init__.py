@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 _WHERE = {
@@ -50,12 +52,23 @@ _WHERE = {
 __all__ = sorted(_WHERE)
 
 
+class _Package(ModuleType):
+    """Names that functions and modules share are those of the functions, whichever is imported first."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _WHERE and isinstance(value, ModuleType)):  # as an import of the module would bind it
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
     module, _, attribute = _WHERE[name].partition(":")
     value = getattr(import_module(f"{__name__}.{module}"), attribute)
-    globals()[name] = value  # found, though modules have such names too
+    globals()[name] = value
     return value
 
 
