@@ -118,7 +118,7 @@ def around(
     if table is not None:
         piece = TableRows(table, parts)
         return graph.from_blocks(f"{name}-{token}", _from_table, piece, chunks, dtype, beside=others, kernel=kernel)
-    if not halo:
+    if not halo or not len(data):
         axes, made = tuple(range(data.ndim)), (0, *range(data.ndim, data.ndim + len(shape)))
         arrays = [part for each in others for part in (each, axes[:1])]
         return da.blockwise(
