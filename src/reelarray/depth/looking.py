@@ -57,7 +57,7 @@ def look(
     """
     if frames.dtype != np.uint16:  # of another byte order too
         frames = frames.astype("u2")
-    eyes: _Eyes = _Plain(arena, settings) if choose(engine) == "scipy" else _Compiled(arena, settings)
+    eyes = engine_of(arena, settings, engine)
     out = np.zeros(len(frames) - lead - trail, record(settings, crops=crops, tracked=tracked is not None))
     steady = _steady(frames, arena, eyes, settings, lead, trail) if settings.cleaning.halo else None
     for start in range(0, len(out), BATCH):
@@ -79,8 +79,8 @@ def look(
     return out
 
 
-class _Eyes(Protocol):
-    """An engine: arrays that are returned may be overwritten by the next call."""
+class Eyes(Protocol):
+    """An engine, for up to `BATCH` frames at once: arrays that are returned may be overwritten by the next call."""
 
     def heights(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
@@ -91,6 +91,11 @@ class _Eyes(Protocol):
     def crop(self, stacks: Stacks, places: np.ndarray) -> Stacks: ...
 
     def count(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+def engine_of(arena: Arena, settings: Look, engine: str | None = None) -> Eyes:
+    """The steps of `look`, one by one, by the engine of that name."""
+    return _Plain(arena, settings) if choose(engine) == "scipy" else _Compiled(arena, settings)
 
 
 class _Plain:
@@ -189,7 +194,7 @@ def _compiled_cleaning(settings: Look) -> tuple[Any, ...] | None:
     return sizes, *elements, cleaning.tail_iterations, *limits
 
 
-def _steady(frames: np.ndarray, arena: Arena, eyes: _Eyes, settings: Look, lead: int, trail: int) -> np.ndarray:
+def _steady(frames: np.ndarray, arena: Arena, eyes: Eyes, settings: Look, lead: int, trail: int) -> np.ndarray:
     """Cleaned heights of a block whose cleaning needs neighbouring frames."""
     cleaned = np.empty((len(frames), *arena.inside.shape), settings.dtype)
     for i in range(0, len(frames), BATCH):
@@ -230,7 +235,7 @@ def _flags(
 
 def _cut(
     made: np.ndarray,
-    eyes: _Eyes,
+    eyes: Eyes,
     stacks: Stacks,
     settings: Look,
     gaussians: np.ndarray | None,
