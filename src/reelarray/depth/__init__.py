@@ -48,6 +48,7 @@ _WHERE = {
     "write_results": "resultswrite:write_results",
     "write_scene": "scene:write_scene",
     "write_tiff": "tiffs:write_tiff",
+    "write_trees": "trees:write_trees",
 }
 __all__ = sorted(_WHERE)
 
