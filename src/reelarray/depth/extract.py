@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,8 @@ from .sampling import check_film
 from .scalarnames import EXTRA_SCALARS, SCALARS, units
 from .scene import camera_of
 from .tracker import PARAMETERS, Tracker
+
+log = logging.getLogger(__name__)
 
 CROP = ("crop_y", "crop_x")
 ABOUT = {
@@ -92,6 +95,9 @@ def trimmed(rec: xr.DataArray, options: Options) -> xr.DataArray:
     """The frames that are extracted: `frame_trim`, `num_frames`."""
     head, tail = options["frame_trim"]
     stop = len(rec) - tail
+    if (options["num_frames"] or 0) > max(stop - head, 0):
+        told = "num_frames=%d were asked for, the recording has %d (frame_trim=%s apart): all of them are taken"
+        log.warning(told, options["num_frames"], max(stop - head, 0), options["frame_trim"])
     if options["num_frames"] is not None:
         stop = min(stop, head + options["num_frames"])
     if stop <= head:
@@ -121,6 +127,12 @@ class Steps:
             )
         camera = camera_of(scene)
         compat = bool(options["compat"])
+        seen_as = bool(json.loads(scene.attrs.get("options", "{}")).get("compat", compat))
+        if seen_as != compat:
+            told = (
+                "compat=%s was given, and a scene with compat=%s, whose background and box differ: give both alike"
+            )
+            log.warning(told, options["compat"], seen_as)
         shapes = {"ellipse": ellipse, "rectangle": lambda rows, columns: np.ones((rows, columns), bool)}
         tail = shapes[options["tail_filter_shape"]](*options["tail_filter_size"])
         cable = shapes[options["cable_filter_shape"]](*options["cable_filter_size"])

@@ -9,8 +9,9 @@ import logging
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ import numpy as np
 import xarray as xr
 
 from .. import driving
-from ..errors import RecordingError
+from ..errors import RecordingError, ReelError
 from ..formats.depth.archive import is_archive
 from ..opening import open_recording
 from ..recordings import clock, label
 from ..sinks.blocks import Blocks
 from ..sinks.files import refusals
-from ..sinks.journal import Journal
+from ..sinks.journal import Journal, OutputHeld
 from . import kernels
 from .converting import convert_raw_to_avi
 from .extract import Steps, small, trimmed
@@ -33,14 +34,17 @@ from .heights import heights
 from .movies import Preview
 from .options import Options, resolve_config
 from .optiontable import SCENE
-from .parts import WRITTEN, PartWriter, read_part
+from .parts import VALUE, WRITTEN, PartWriter, read_part
 from .results import Extraction, ResultsFile
 from .scene import camera_of, scene, write_scene
-from .status import begin_status, complete_status, count_flags, fail_status, input_facts, is_done
+from .status import begin_status, complete_status, count_flags, fail_status, is_done, recording_facts
 
 log = logging.getLogger(__name__)
 
-SEEN, CUT = "seen", "cut"  # stages of blocks: before and after what frames around a frame say of it is known
+# Stages of blocks: what is seen in frames, and crops where these have to wait for what frames around a frame say of it;
+# before, where a tracker follows the animal, its Gaussians; between, how sure it is, and what is said of crops.
+SEEN, CUT, FOLLOWED, SURE, ASKED = "seen", "cut", "followed", "sure", "asked"
+STRETCH = 64  # blocks of a tracker that are made of one graph: to go on, a chain has to begin at the first of them
 _SCENE = {option.name for option in SCENE} | {"camera_type", "intrinsics", "compat"}
 
 
@@ -121,7 +125,7 @@ def extract_recording(
     folder = results_folder(source, chosen["output_dir"])
     begun = time.monotonic()
     for index in _indices(chosen):  # the first that there is
-        done = is_done(folder / f"results_{index:02d}.yaml", chosen, input=input_facts(source))
+        done = is_done(folder / f"results_{index:02d}.yaml", chosen, input=recording_facts(source))
         if done and not (force or chosen["force"]):
             return Extracted(source, folder, folder / f"results_{index:02d}.h5", note="complete already")
     with refusals(folder):
@@ -149,12 +153,12 @@ class _Run:
 
     def __init__(self, source: Path, folder: Path, options: Options, begun: float) -> None:
         self.source, self.folder, self.options, self.begun = source, folder, options, begun
-        self.input = input_facts(source)
+        self.input = recording_facts(source)
         self.seconds: dict[str, float] = {}
         self._since = time.monotonic()
 
     def __call__(self, workers: driving.Workers, stop: driving.Stop | None, beat: Callable[[int, int], None]) -> Any:
-        index = _indices(self.options)[0]
+        index = self._index()
         parts = self.folder / f".results_{index:02d}.parts"
         with refusals(self.folder):
             parts.mkdir(exist_ok=True)
@@ -165,8 +169,17 @@ class _Run:
             journal.close()
         if made.complete:
             shutil.rmtree(parts, ignore_errors=True)
-            self._compress()
+            made = self._compressed(made)
         return made
+
+    def _index(self) -> int:
+        """The number of the results: of several candidates that may be the arena, the first that there is."""
+        asked = _indices(self.options)
+        if len(asked) > 1:
+            with suppress(ReelError):  # what is wrong is said, and noted, when the run meets it
+                rec = self._opened(self.folder / f"results_{asked[0]:02d}.yaml")
+                return int(self._scene(trimmed(rec, self.options)).attrs["bg_roi_index"])
+        return asked[0]
 
     def _extract(
         self,
@@ -182,8 +195,9 @@ class _Run:
         metadata = rec.attrs.get("metadata", {})
         status = begin_status(path, self.options, input=self.input, metadata=metadata)
         try:
-            rec = trimmed(rec, self.options)
-            steps = Steps.of(rec, self._scene(rec), self.options)
+            with naming(self.source):
+                rec = trimmed(rec, self.options)
+                steps = Steps.of(rec, self._scene(rec), self.options)
             self._lap("scene")
             blocks = _Parts(self, steps, journal, parts)
             if not blocks.make(workers, stop, beat):
@@ -193,8 +207,11 @@ class _Run:
             flagged = self._write(blocks, steps, path, status.uuid, metadata)
             true_depth = float(steps.scene.attrs["true_depth"])
             complete_status(path, status, true_depth=true_depth, flagged=flagged)
-        except BaseException as error:
-            fail_status(path, status, error)
+        except OutputHeld:  # the status is another's now
+            raise
+        except Exception as error:  # who interrupts can go on: that is no failure of the recording
+            with suppress(OSError):
+                fail_status(path, status, error)
             raise
         spent = time.monotonic() - self.begun
         frames = len(steps.rec)
@@ -212,6 +229,8 @@ class _Run:
             given["stream"] = o["mapping"]
         if o["fps"] != 30.0:
             given["fps"] = o["fps"]
+        if o["on_mismatch"] != "error":  # also a film that was never finished has fewer frames than times
+            given["on_bad"] = "use"
         try:
             return open_recording(self.source, format="depth", cache=False, chunks=o["chunk_size"], **given)
         except Exception as error:
@@ -290,16 +309,32 @@ class _Run:
         how = {"minimum": look.minimum, "maximum": look.maximum, "every": every}
         return stack.enter_context(Preview(path, (size[0], size[1]), look.crop_size, steps.rate, **how))
 
-    def _compress(self) -> None:
+    def _compressed(self, made: Extracted) -> Extracted:
+        """The raw recording as a film; results stand where none can be made of it."""
         o = self.options
-        if o["compress"] and self.source.suffix.lower() == ".dat":
-            how = {"chunk_size": o["compress_chunk_size"], "threads": o["compress_threads"], "fps": o["fps"]}
+        if not (o["compress"] and self.source.suffix.lower() == ".dat"):
+            return made
+        how = {"chunk_size": o["compress_chunk_size"], "threads": o["compress_threads"], "fps": o["fps"]}
+        try:
             convert_raw_to_avi(self.source, delete=o["delete"], **how)
+        except (ReelError, OSError) as error:
+            log.warning("the results are complete, and the recording is not compressed: %s", error)
+            return dataclasses.replace(made, note="; ".join(filter(None, (made.note, f"not compressed: {error}"))))
+        return made
 
     def _lap(self, name: str) -> None:
         now = time.monotonic()
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
         self._since = now
+
+
+@contextmanager
+def naming(source: Path) -> Iterator[None]:
+    """Errors about what is in a recording have its name."""
+    try:
+        yield
+    except RecordingError as error:
+        raise RecordingError(f"{source}: {error}") from error
 
 
 def _told(flagged: Mapping[str, int], frames: int) -> str:
@@ -322,6 +357,10 @@ def _show(movie: Preview, steps: Steps, crops: np.ndarray, rows: slice, every: i
     movie.write(np.ascontiguousarray(crops), raw)
 
 
+class _Stopped(Exception):
+    """Asked to stop."""
+
+
 class _Parts:
     """The blocks of one recording, as files of records, each noted when it is there."""
 
@@ -335,19 +374,45 @@ class _Parts:
         self._pose: tuple[xr.DataArray, xr.DataArray | None] | None = None
         self._found = {tuple(r["done"]): r for r in journal.records if "done" in r and r.get("of") == self.mark}
         self._made: dict[str, int] = {}
+        self._how: dict[str, Any] = {}
 
     def make(self, workers: driving.Workers, stop: driving.Stop | None, beat: Callable[[int, int], None]) -> bool:
-        """All blocks of both stages; False when stopped."""
-        with self.journal.scratch() as temporary, workers() as (client, watch):
-            how = {"client": client, "watch": watch, "stop": stop, "beat": beat, "temporary": temporary}
-            first = self.steps.seen() if self.steps.in_two else self.steps.whole()
-            if not self._drive(SEEN, first, **how):
-                return False
+        """All blocks of all stages; False when stopped."""
+        with self.journal.scratch() as temporary, workers() as (client, watch), suppress(_Stopped):
+            self._how = {"client": client, "watch": watch, "stop": stop, "beat": beat, "temporary": temporary}
+            if self.steps.tracking and self.steps.options["tracker_warmup"] is None:
+                self._follow()
             if not self.steps.in_two:
-                return True
-            return self._drive(CUT, self.steps.whole(self.pose()[0]), **how)
+                self._drive(SEEN, self.steps.whole())
+            else:
+                self._drive(SEEN, self.steps.seen())
+                self._drive(CUT, self.steps.whole(self.pose()[0]))
+            return True
+        return False
 
-    def _drive(self, stage: str, made: xr.DataArray, **how: Any) -> bool:
+    def _follow(self) -> None:
+        """Gaussians of all frames, stretch by stretch: a chain is not begun anew for each of the blocks behind it."""
+        cleaned = self.steps.cleaned()
+        edges = np.append(0, np.cumsum(cleaned.data.chunks[0]))
+        state: Any = self.steps.begun(cleaned)
+        found: list[np.ndarray] = []
+        for k in range(0, len(edges) - 1, STRETCH):
+            stage = f"{FOLLOWED}-{k // STRETCH:04d}"
+            part = cleaned.isel(time=slice(edges[k], edges[min(k + STRETCH, len(edges) - 1)]))
+            self._drive(stage, self.steps.follow(part, state))
+            found += self.parts(stage)
+            state = found[-1][-1:]
+        self.steps = dataclasses.replace(self.steps, followed=self._labelled(np.concatenate(found)))
+
+    def _numbers(self, stage: str, made: xr.DataArray) -> xr.DataArray:
+        """A few numbers of each frame, by way of blocks on disk."""
+        self._drive(stage, made)
+        found = np.concatenate(list(self.parts(stage)))
+        return self._labelled(found if made.dtype.names else found[VALUE])
+
+    def _drive(self, stage: str, made: xr.DataArray) -> None:
+        """The blocks of a stage that are not there; raises `_Stopped`."""
+        how = self._how
         if not hasattr(made.data, "numblocks"):
             made = made.chunk({"time": self.run.options["chunk_size"]})
         sizes = made.data.chunks[0]
@@ -372,7 +437,7 @@ class _Parts:
             how["watch"]()
 
         if not todo:
-            return True
+            return
         writer = PartWriter(self.folder, how["temporary"], stage, starts)
         blocks = Blocks(made.data, writer, dtype=WRITTEN, name="write-depth")
         policy = driving.Policy(on_error="raise")
@@ -380,12 +445,15 @@ class _Parts:
         with refusals(self.folder):
             whole = driving.drive(blocks, todo, done=note, failed=lambda failure: None, **options)
             self.journal.sync()
-        return whole
+        if not whole:
+            raise _Stopped
 
     def _is_there(self, stage: str, k: int) -> bool:
         record = self._found.get((stage, k))
         path = self.folder / f"{stage}-{k:06d}.part"
-        return record is not None and path.exists() and path.stat().st_size == record["bytes"]
+        if record is None or not path.is_file() or path.stat().st_size != record["bytes"]:
+            return False
+        return bool(zlib.crc32(path.read_bytes()) == record["crc"])
 
     def parts(self, stage: str) -> Iterator[np.ndarray]:
         for k in range(self._made[stage]):
@@ -415,14 +483,11 @@ class _Parts:
         """Where the animal is in all frames, flips included, and the flips."""
         if self._pose is None:
             steps, seen = self.steps, self.vectors(SEEN)
-            pose = steps.pose(seen)
+            pose = steps.pose(seen, self._numbers(SURE, steps.sure()) if steps.smooths else None)
 
             def asked(kernel: Any) -> xr.DataArray:
-                if steps.in_two:
-                    raise RecordingError(
-                        "flip= with a classifier or 'shape' needs crops, and compat, Hampel filters or smoothing need "
-                        "to know flips before: use flip='motion', or leave these out"
-                    )
+                if steps.in_two:  # crops are not there yet
+                    return self._numbers(ASKED, steps.ask(kernel, pose))
                 said, rows = [], pose.values
                 for start, records in self.images():
                     said.append(kernel(records, rows[start : start + len(records)]))
@@ -436,7 +501,8 @@ class _Parts:
 def _mark(run: _Run, steps: Steps) -> str:
     """What blocks depend on, as a hash; where it differs they are made anew."""
     found = hashlib.sha256()
-    how = [run.options.hash, run.input, run.options["chunk_size"], steps.scene.attrs["true_depth"], steps.arena.box]
+    how: list[Any] = [run.options.hash, run.input, run.options["chunk_size"], steps.arena.box]
+    how += [steps.scene.attrs["true_depth"], steps.borders.tolist()]
     found.update(json.dumps(how, sort_keys=True).encode())
     walls = () if steps.arena.wall is None else (steps.arena.wall,)
     for array in (steps.arena.floor, steps.arena.inside, *walls):

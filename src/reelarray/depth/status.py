@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,9 @@ from uuid import uuid4
 import numpy as np
 
 from ..errors import FormatError
+from ..formats.depth.archive import is_archive, stem
+from ..formats.depth.session import METADATA
+from ..formats.depth.stamps import FILES
 from .options import Options
 from .optiontable import TABLE
 from .records import Seen
@@ -34,7 +38,7 @@ class Status:
     metadata : what metadata.json says
     parameters : every option, and true_depth (mm) once it is known
     parameters_hash : `Options.hash`
-    input : size (bytes) and mtime (ns since 1970) of the recording's file
+    input : size (bytes) and mtime (ns since 1970) of the recording's file, digest of times and metadata beside it
     error : why it failed, None if it did not
     flagged : numbers of frames by what is odd in them
     more : other keys, which are kept, such as sample and feedback_timestamps
@@ -176,7 +180,7 @@ def is_done(
     ----------
     path : results_NN.yaml; results_NN.h5 is looked for beside it
     options : None takes results of any
-    input : of `input_facts`; None takes results of any
+    input : of `recording_facts`; None takes results of any
 
     >>> is_done("nowhere/results_00.yaml")
     Done(done=False, reason='there is no results_00.yaml')
@@ -223,6 +227,24 @@ def input_facts(path: str | os.PathLike[str]) -> dict[str, int]:
     """
     found = os.stat(path)
     return {"size": found.st_size, "mtime": found.st_mtime_ns}
+
+
+def recording_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """`input_facts` of a recording, and a digest of what lies beside it and goes into results: times and metadata.
+
+    >>> recording_facts(__file__)["beside"]
+    ''
+    """
+    path = Path(path)
+    names = (f"{stem(path.name)}.json",) if is_archive(path.name) else (METADATA, *FILES)
+    found = [path.with_name(name) for name in names]
+    said = sha256()
+    there = [each for each in found if each.is_file()]
+    for each in there:
+        data = each.read_bytes()
+        said.update(f"{each.name} {len(data)} ".encode())
+        said.update(data)
+    return {**input_facts(path), "beside": said.hexdigest()[:16] if there else ""}
 
 
 def count_flags(flags: np.ndarray) -> dict[str, int]:
