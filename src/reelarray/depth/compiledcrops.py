@@ -1,4 +1,4 @@
-"""Crops compiled by Numba: the whole numbers of `cropping`, one transform for heights, cleaned heights and mask.
+"""The sampling of `cropping`, and what is counted in crops, compiled by Numba: the same integers.
 
 Imported where a task needs it, never before: that takes a second. Compiled code is kept on disk between processes.
 """
@@ -13,58 +13,84 @@ from numba import njit
 from .cropping import BITS, FINE
 
 _compile: Any = njit(nogil=True, cache=True, error_model="numpy")
-_ONE, _HALF = 1 << BITS, 1 << BITS - 1
-_DOWN = FINE - BITS + 1  # positions come in units of 2^-25, see `cropping.pixels`
-_MIDDLE, _REST = 1 << 2 * BITS - 1, (1 << 2 * BITS) - 1
+
+_ONE = np.int64(1 << BITS)
+_REST = np.int64(_ONE - 1)
+_SHIFT = np.int64(FINE - BITS + 1)
+_HALF = np.int64(1 << FINE - BITS)
+_BELOW_HALF = np.int64((1 << 2 * BITS - 1) - 1)
 
 
 @_compile
-def sample(raw, cleaned, mask, placements, raw_crops, cleaned_crops, mask_crops):  # type: ignore[no-untyped-def]
-    """As `cropping.sample` of the three, (n, y, x) each, into crops (n, rows, columns); the mask by nearest pixels."""
-    rows, columns = raw.shape[1:]
-    height, width = raw_crops.shape[1:]
-    for k in range(len(raw)):
-        x, y, cosine, sine = placements[k]
-        shift = 1 << (_DOWN - 1)
-        for i in range(height):
-            v, u = 2 * i - (height - 1), -(width - 1)
-            fine_x, fine_y = 2 * x + shift + v * sine + u * cosine, 2 * y + shift + v * cosine - u * sine
-            for j in range(width):
-                at_x, at_y = fine_x >> _DOWN, fine_y >> _DOWN
-                fine_x, fine_y = fine_x + 2 * cosine, fine_y - 2 * sine
-                left, top = at_x >> BITS, at_y >> BITS
-                if left < -1 or top < -1 or left >= columns or top >= rows:
-                    raw_crops[k, i, j], cleaned_crops[k, i, j], mask_crops[k, i, j] = 0, 0, False
-                    continue
-                right, down = at_x & (_ONE - 1), at_y & (_ONE - 1)
-                raw_crops[k, i, j] = _bilinear(raw[k], left, top, right, down)
-                cleaned_crops[k, i, j] = _bilinear(cleaned[k], left, top, right, down)
-                near_x, near_y = (at_x + _HALF) >> BITS, (at_y + _HALF) >> BITS
-                inside = (near_x >= 0) & (near_x < columns) & (near_y >= 0) & (near_y < rows)
-                mask_crops[k, i, j] = mask[k, near_y, near_x] if inside else False
+def sample(heights, cleaned, mask, placements, frames, cleaned_crops, mask_crops):  # type: ignore[no-untyped-def]
+    """As `cropping.sample` of three stacks, the third (bool) by its nearest pixels."""
+    for k in range(len(placements)):
+        sample_frame(heights[k], cleaned[k], mask[k], placements[k], frames[k], cleaned_crops[k], mask_crops[k])
 
 
 @_compile
-def _bilinear(frame, left, top, right, down):  # type: ignore[no-untyped-def]
-    """The value right of and below a pixel, by fractions in units of 2^-16; from halves to the even integer."""
-    rows, columns = frame.shape
-    if left >= 0 and top >= 0 and left < columns - 1 and top < rows - 1:
-        a, b = np.int64(frame[top, left]), np.int64(frame[top, left + 1])
-        c, d = np.int64(frame[top + 1, left]), np.int64(frame[top + 1, left + 1])
-    else:
-        a, b = _value(frame, top, left), _value(frame, top, left + 1)
-        c, d = _value(frame, top + 1, left), _value(frame, top + 1, left + 1)
-    if a | b | c | d == 0:
-        return np.int64(0)
-    total = (_ONE - down) * ((_ONE - right) * a + right * b) + down * ((_ONE - right) * c + right * d)
-    whole = (total + _MIDDLE) >> 2 * BITS
-    return whole - (whole & 1) if total & _REST == _MIDDLE else whole
+def sample_frame(heights, cleaned, mask, place, frame, cleaned_crop, mask_crop):  # type: ignore[no-untyped-def]
+    """One frame (y, x) of each stack -> its crop (rows, columns), for loops that have made `placements`."""
+    rows, columns = heights.shape
+    size_rows, size_columns = frame.shape
+    cosine, sine = place[2], place[3]
+    for row in range(size_rows):
+        v = np.int64(2 * row - (size_rows - 1))
+        start = np.int64(size_columns - 1)
+        at_x = 2 * place[0] + _HALF + v * sine - start * cosine
+        at_y = 2 * place[1] + _HALF + v * cosine + start * sine
+        for column in range(size_columns):
+            x, y = at_x >> _SHIFT, at_y >> _SHIFT
+            at_x += 2 * cosine
+            at_y -= 2 * sine
+            i, j = y >> BITS, x >> BITS
+            if i < -1 or j < -1 or i >= rows or j >= columns:
+                frame[row, column] = 0
+                cleaned_crop[row, column] = 0
+                mask_crop[row, column] = 0
+                continue
+            right, down = x & _REST, y & _REST
+            near_i, near_j = i + (down >> (BITS - 1)), j + (right >> (BITS - 1))
+            if 0 <= i < rows - 1 and 0 <= j < columns - 1:
+                mask_crop[row, column] = mask[near_i, near_j]
+                frame[row, column] = _between(
+                    heights[i, j], heights[i, j + 1], heights[i + 1, j], heights[i + 1, j + 1], right, down
+                )
+                cleaned_crop[row, column] = _between(
+                    cleaned[i, j], cleaned[i, j + 1], cleaned[i + 1, j], cleaned[i + 1, j + 1], right, down
+                )
+            else:
+                mask_crop[row, column] = _pixel(mask, near_i, near_j)
+                frame[row, column] = _at_border(heights, i, j, right, down)
+                cleaned_crop[row, column] = _at_border(cleaned, i, j, right, down)
 
 
 @_compile
-def _value(frame, y, x):  # type: ignore[no-untyped-def]
-    rows, columns = frame.shape
-    return np.int64(frame[y, x]) if (y >= 0) & (y < rows) & (x >= 0) & (x < columns) else np.int64(0)
+def _between(a, b, c, d, right, down):  # type: ignore[no-untyped-def]
+    """Pixels left, right, and those below -> their bilinear mean, from halves to the even integer."""
+    above = (_ONE - right) * np.int64(a) + right * np.int64(b)
+    below = (_ONE - right) * np.int64(c) + right * np.int64(d)
+    total = (_ONE - down) * above + down * below
+    return (total + _BELOW_HALF + ((total >> 2 * BITS) & 1)) >> 2 * BITS
+
+
+@_compile
+def _at_border(frame, i, j, right, down):  # type: ignore[no-untyped-def]
+    return _between(
+        _pixel(frame, i, j),
+        _pixel(frame, i, j + 1),
+        _pixel(frame, i + 1, j),
+        _pixel(frame, i + 1, j + 1),
+        right,
+        down,
+    )
+
+
+@_compile
+def _pixel(frame, i, j):  # type: ignore[no-untyped-def]
+    """A pixel, 0 outside of the frame."""
+    inside = 0 <= i < frame.shape[0] and 0 <= j < frame.shape[1]
+    return np.int64(frame[i, j]) if inside else np.int64(0)
 
 
 @_compile

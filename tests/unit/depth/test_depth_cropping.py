@@ -157,14 +157,14 @@ def test_frames_do_not_know_of_each_other(block, seed):
     st.sampled_from(["uint8", "uint16"]),
 )
 def test_compiled_crops_are_the_same(places, size, dtype):
-    from reelarray.depth import compiledcrop
+    from reelarray.depth import compiledcrops
 
     shape = len(places), 20, 17
     stacks = noise(shape, dtype, 1), noise(shape, dtype, 2), noise(shape, "uint8", 3) > 120
     at = placements(*np.array([*places[:-1], (np.nan, 0, 0)]).T)
     plain, compiled = ([np.full((len(places), *size), 7, stack.dtype) for stack in stacks] for _ in range(2))
     sample(stacks, plain, at, nearest=[False, False, True])
-    compiledcrop.sample(*stacks, at, *compiled)
+    compiledcrops.sample(*stacks, at, *compiled)
     for one, other in zip(plain, compiled, strict=True):
         np.testing.assert_array_equal(one, other)
         assert not one[-1].any()
