@@ -117,6 +117,7 @@ class Steps:
     options: Options
     look: Look
     arena: Arena
+    followed: xr.DataArray | None = None  # Gaussians of a tracker, where they were made before
 
     @classmethod
     def of(cls, rec: xr.DataArray, scene: xr.Dataset, options: Options) -> Steps:
@@ -129,9 +130,7 @@ class Steps:
         compat = bool(options["compat"])
         seen_as = bool(json.loads(scene.attrs.get("options", "{}")).get("compat", compat))
         if seen_as != compat:
-            told = (
-                "compat=%s was given, and a scene with compat=%s, whose background and box differ: give both alike"
-            )
+            told = "compat=%s was given, and a scene with compat=%s, whose background and box differ: give both alike"
             log.warning(told, options["compat"], seen_as)
         shapes = {"ellipse": ellipse, "rectangle": lambda rows, columns: np.ones((rows, columns), bool)}
         tail = shapes[options["tail_filter_shape"]](*options["tail_filter_size"])
@@ -194,9 +193,8 @@ class Steps:
     @property
     def in_two(self) -> bool:
         """Whether crops have to wait for what frames around a frame say of it."""
-        low, high = self.options["model_smoothing_clips"]
         spans = self.options["centroid_hampel_span"], self.options["angle_hampel_span"]
-        return self.look.compat or any(spans) or low < high
+        return self.look.compat or any(spans) or self.smooths
 
     @property
     def tracking(self) -> bool:
@@ -213,25 +211,38 @@ class Steps:
         """A Gaussian for each frame, where the animal is followed."""
         if not self.tracking:
             return None
+        if self.options["tracker_warmup"] is not None:
+            halo = self.look.cleaning.halo
+            alone = kernels.Alone(self.arena, self.look, self.tracker, halo, self.strict)
+            return self._frames(alone, dtype=PARAMETERS, name="track", halo=halo + self.options["tracker_warmup"])
+        cleaned = self.cleaned()
+        return self.follow(cleaned, self.begun(cleaned))
+
+    @property
+    def tracker(self) -> Tracker:
         o = self.options
-        how = Tracker(
+        return Tracker(
             minimum=self.look.minimum,
             maximum=self.look.maximum,
             threshold=o["tracking_model_ll_threshold"],
             segment=o["tracking_model_segment"],
             mode=o["tracking_model_init"],
         )
-        strict = o["compat"] == "strict"
-        if o["tracker_warmup"] is not None:
-            alone = kernels.Alone(self.arena, self.look, how, self.look.cleaning.halo, strict)
-            halo = self.look.cleaning.halo + o["tracker_warmup"]
-            return self._frames(alone, dtype=PARAMETERS, name="track", halo=halo)
-        height, width = self.arena.inside.shape
-        both = np.dtype([(n, self.look.dtype, (height, width)) for n in ("heights", "cleaned")])
-        cleaned = self._frames(kernels.Cleaned(self.arena, self.look, strict), dtype=both, name="clean")
+
+    def cleaned(self) -> xr.DataArray:
+        """Heights and cleaned heights of the arena: (time) records, as large as the frames."""
+        shape = self.arena.inside.shape
+        both = np.dtype([(name, self.look.dtype, shape) for name in ("heights", "cleaned")])
+        return self._frames(kernels.Cleaned(self.arena, self.look, self.strict), dtype=both, name="clean")
+
+    def begun(self, cleaned: xr.DataArray) -> xr.DataArray:
+        """What a tracker knows before the first frame."""
         first = cleaned.isel(time=slice(0, kernels.FIRST))
-        begun = lift_whole(kernels.Begin(how), first, dtype=PARAMETERS, name="track-start")
-        return lift_scan(kernels.Fit(how), cleaned, state=begun, dtype=PARAMETERS, name="track")
+        return lift_whole(kernels.Begin(self.tracker), first, dtype=PARAMETERS, name="track-start")
+
+    def follow(self, cleaned: xr.DataArray, state: Any) -> xr.DataArray:
+        """Gaussians from a state on, which is that before, or the Gaussian of the frame before: (time) records."""
+        return lift_scan(kernels.Fit(self.tracker), cleaned, state=state, dtype=PARAMETERS, name="track")
 
     def seen(self) -> xr.DataArray:
         """What is seen in each frame, images apart: (time) records."""
@@ -250,11 +261,14 @@ class Steps:
 
     @cached_property
     def _gaussians(self) -> tuple[xr.DataArray, ...]:
-        found = self.tracked()
+        found = self.tracked() if self.followed is None else self.followed
         return () if found is None else (found,)
 
-    def pose(self, seen: xr.DataArray) -> xr.DataArray:
-        """Where the animal is and how it lies, continuous over the recording: (time) `kernels.POSE`."""
+    def pose(self, seen: xr.DataArray, sure: xr.DataArray | None = None) -> xr.DataArray:
+        """Where the animal is and how it lies, continuous over the recording: (time) `kernels.POSE`.
+
+        `sure` is what the method of this name gives, where it was made before.
+        """
         chunk = self.options["compat_chunk"] if self.look.compat else None
         if chunk:
             found = lift_whole(kernels.UnwrapChunks(chunk), seen, dtype=kernels.POSE, name="unwrap")
@@ -266,23 +280,33 @@ class Steps:
             kernel = kernels.Hampel(*spans, o["centroid_hampel_sig"], o["angle_hampel_sig"], self.look.compat)
             how = {"dtype": kernels.POSE, "halo": max(spans) // 2, "borders": self.borders, "name": "hampel"}
             found = lift_frames(kernel, found, **how)
-        low, high = o["model_smoothing_clips"]
-        if low < high:
-            if not self.tracking:
-                raise RecordingError(
-                    "model_smoothing_clips were given without use_tracking_model: the tracker says how sure it is of a "
-                    "frame; switch it on, or leave them out"
-                )
-            sure = self._frames(
-                kernels.Sure(self.arena, self.look, self.strict), *self._gaussians, dtype="f8", name="sure"
-            )
-            found = lift_whole(kernels.Smooth(low, high), found, sure, dtype=kernels.POSE, name="smooth")
+        if self.smooths:
+            sure = self.sure() if sure is None else sure
+            low, high = o["model_smoothing_clips"]
+            smooth = kernels.Smooth(low, high, self.look.compat)
+            found = lift_whole(smooth, found, sure, dtype=kernels.POSE, name="smooth")
         return found
 
-    def flips(self, seen: xr.DataArray, pose: xr.DataArray, cleaned: Any) -> xr.DataArray | None:
+    @property
+    def smooths(self) -> bool:
+        """Whether features are smoothed where the tracker is unsure of them."""
+        low, high = self.options["model_smoothing_clips"]
+        if low < high and not self.tracking:
+            raise RecordingError(
+                "model_smoothing_clips were given without use_tracking_model: the tracker says how sure it is of a "
+                "frame; switch it on, or leave them out"
+            )
+        return bool(low < high)
+
+    def sure(self) -> xr.DataArray:
+        """How sure the tracker is of each frame: mean log-likelihoods (time)."""
+        kernel = kernels.Sure(self.arena, self.look, self.strict)
+        return self._frames(kernel, *self._gaussians, dtype="f8", name="sure")
+
+    def flips(self, seen: xr.DataArray, pose: xr.DataArray, asked: Any) -> xr.DataArray | None:
         """Whether the animal faces against its unwrapped angle: (time) bool; None without a method.
 
-        `cleaned` gives what is asked of crops that are stored already: called with a kernel of (images, pose).
+        `asked` gives what a kernel of (images, pose) says of all crops, where these are stored; None has them made.
         """
         if self.method is None:
             return None
@@ -290,17 +314,19 @@ class Steps:
         times = () if self.times is None else (self.times,)
         if self.method == "motion":
             return lift_whole(kernels.Motion(**how), pose, *times, dtype="?", name="flips")
-        kernel: Any = kernels.Shape() if self.method == "shape" else kernels.Ask(self.method)
-        if cleaned is None:
-            images = self.whole(pose if self.in_two else None)
-            said = lift_frames(kernel, images, pose, dtype=kernel.dtype, name="ask")
-        else:
-            said = cleaned(kernel)
+        compat = self.look.compat
+        kernel: Any = kernels.Shape(compat) if self.method == "shape" else kernels.Ask(self.method, compat)
+        said = self.ask(kernel, pose) if asked is None else asked(kernel)
         if self.method == "shape":
             return lift_whole(kernels.ShapeFlips(**how), pose, said, *times, dtype="?", name="flips")
         span = self.options["flip_classifier_smoothing"]
         vote = kernels.Vote(span)
         return lift_frames(vote, said, dtype="?", halo=span // 2, borders=self.borders, name="flips")
+
+    def ask(self, kernel: Any, pose: xr.DataArray) -> xr.DataArray:
+        """What a kernel of (images, pose) says of the crops at a pose."""
+        images = self.whole(pose if self.in_two else None)
+        return lift_frames(kernel, images, pose, dtype=kernel.dtype, name="ask")
 
     def faced(self, pose: xr.DataArray, flips: xr.DataArray | None) -> xr.DataArray:
         """The pose with flips: half a turn more where the animal faces the other way."""

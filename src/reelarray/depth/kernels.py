@@ -230,11 +230,12 @@ class Smooth:
 
     low: float
     high: float
+    compat: bool
 
     def __call__(self, pose: np.ndarray, sure: np.ndarray) -> np.ndarray:
         out, names = pose.copy(), ("x", "y", "angle", "major", "minor")
         values = np.stack([pose[name] for name in names], axis=1)
-        made = smooth(values, weights(sure, self.low, self.high))
+        made = smooth(values, weights(sure, self.low, self.high), filled=self.compat)
         for k, name in enumerate(names):
             out[name] = made[:, k]
         return out
@@ -269,15 +270,21 @@ def _columns(pose: np.ndarray) -> list[np.ndarray]:
     return [np.ascontiguousarray(pose[name]) for name in ("x", "y", "angle", "major", "minor")]
 
 
+def _turned(images: np.ndarray, pose: np.ndarray, compat: bool) -> np.ndarray:
+    """Cleaned crops at the angle of their poses; in compat they were cut at it."""
+    return images["cleaned"] if compat else half_turn(images["cleaned"], pose["turns"] % 2 == 1)
+
+
 @dataclass(frozen=True)
 class Shape:
     """Records with images, poses -> measures of the shape of each cleaned crop."""
 
+    compat: bool
     dtype = np.dtype([("shape", "f8", (MEASURES,))])
 
     def __call__(self, images: np.ndarray, pose: np.ndarray, *, lead: int = 0, trail: int = 0) -> np.ndarray:
         out = np.empty(len(images), self.dtype)
-        out["shape"] = asymmetry(half_turn(images["cleaned"], pose["turns"] % 2 == 1))
+        out["shape"] = asymmetry(_turned(images, pose, self.compat))
         return out
 
 
@@ -286,10 +293,11 @@ class Ask:
     """Records with images, poses -> what a classifier says of each cleaned crop."""
 
     classify: Any
+    compat: bool
     dtype = np.dtype("f8")
 
     def __call__(self, images: np.ndarray, pose: np.ndarray, *, lead: int = 0, trail: int = 0) -> np.ndarray:
-        return probabilities(self.classify, images["cleaned"], pose["turns"], ~np.isnan(pose["x"]))
+        return probabilities(self.classify, _turned(images, pose, self.compat), found=~np.isnan(pose["x"]))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ..errors import FormatError
 from ..sinks.files import refusals, sync_folder, write_whole
 
 WRITTEN = np.dtype([("bytes", "i8"), ("crc", "u4")])
+VALUE = "value"
 _LENGTH = struct.Struct("<I")
 
 
@@ -35,7 +36,8 @@ class PartWriter:
 
     def __call__(self, block: np.ndarray, region: tuple[slice, ...]) -> np.ndarray:
         name = f"{self.stage}-{self.numbers[region[0].start]:06d}.part"
-        data = _bytes_of(np.asarray(block))
+        block = np.asarray(block)
+        data = _bytes_of(block if block.dtype.names else block.view([(VALUE, block.dtype)]))
         with refusals(self.folder):
             write_whole(self.folder / name, data, self.temporary / f"{name}-{uuid4().hex}")
             sync_folder(self.folder)
@@ -57,15 +59,15 @@ def _bytes_of(records: np.ndarray) -> bytes:
 
 
 def read_part(path: Path) -> np.ndarray:
-    """The records of a block.
+    """The records of a block; of numbers, records of a field `VALUE`.
 
     Raises
     ------
     FormatError : a file that is damaged
     """
-    data = path.read_bytes()
+    data = path.read_bytes() if path.is_file() else b""
     if len(data) < 2 * _LENGTH.size or zlib.crc32(data[: -_LENGTH.size]) != _LENGTH.unpack(data[-_LENGTH.size :])[0]:
-        raise FormatError(f"{path} is damaged; delete it, and extract again: the other blocks are kept")
+        raise FormatError(f"{path} is damaged or gone; delete it, and extract again: the other blocks are kept")
     (size,) = _LENGTH.unpack_from(data)
     head: dict[str, Any] = json.loads(data[_LENGTH.size : _LENGTH.size + size])
     rows, at = head["rows"], _LENGTH.size + size
