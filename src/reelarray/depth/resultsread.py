@@ -36,17 +36,28 @@ _OTHER_RATE = Fraction(30)  # frames a second of files that state none: that of 
 
 
 class StoredArray(BackendArray):
-    """A dataset of an HDF5 file as xarray's lazy array; the file is open while it is read, and no longer."""
+    """A dataset of an HDF5 file as xarray's lazy array; the file is open while it is read, and no longer.
+
+    Results that were written anew meanwhile are others than those that were opened: reading them is refused.
+    """
 
     def __init__(self, path: str, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         self.path, self.name, self.shape, self.dtype = path, name, shape, np.dtype(dtype)
+        self.written = _written(path)
 
     def __getitem__(self, key: ExplicitIndexer) -> np.ndarray:
         return explicit_indexing_adapter(key, self.shape, IndexingSupport.BASIC, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
         with h5py.File(self.path, locking=False) as file:
+            if _written(self.path) != self.written:
+                raise FormatError(f"{self.path} was written anew since it was opened: open it again")
             return np.asarray(file[self.name][key])
+
+
+def _written(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns
 
 
 def open_results(path: str | os.PathLike[str]) -> xr.Dataset:

@@ -7,7 +7,7 @@ import pytest
 
 import reelarray as ra
 from reelarray.demo.depth import make_session
-from reelarray.errors import RecordingError
+from reelarray.errors import FormatError, RecordingError
 
 KINECT = {"camera_type": "kinect", "intrinsics": {"fx": 180, "fy": 180}}
 SHAPE = (212, 256)
@@ -112,3 +112,12 @@ def test_a_film_that_was_never_finished_is_extracted_where_times_may_differ(tmp_
         extracted(tmp_path, film.name)
     found = extracted(tmp_path, film.name, on_mismatch="trim")
     assert 5 < found.frames < 20
+
+
+def test_results_that_were_replaced_are_not_mixed_with_those_that_were_opened(tmp_path):
+    make_session(tmp_path, frames=20, shape=SHAPE)
+    found = ra.depth.open_results(extracted(tmp_path).results)
+    assert found["frames"][0].values.any()
+    extracted(tmp_path, min_height=30)
+    with pytest.raises(FormatError, match=r"results_00\.h5 was written anew since it was opened"):
+        found["frames"].load()
