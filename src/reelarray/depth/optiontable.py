@@ -45,7 +45,6 @@ INPUT = (
     _one("mapping", "DEPTH", "text or number", "the stream of an .mkv: its title, or its number"),
     _one("frame_size", None, "two sizes or none", "columns and rows of a raw file; none: as metadata.json says"),
     _one("on_mismatch", "error", "choice", "where times and frames differ in number", "error", "trim", "ignore"),
-    _beside("threads", 8, "size", "threads of a video coder"),
 )
 
 SCENE = (
@@ -154,6 +153,7 @@ DEAD = (
     _dead("movie_dtype", "<u2", _READ),
     _dead("pixel_format", "gray16le", _READ),
     _dead("finfo", None, _READ),
+    _dead("threads", 8, "compress_threads are those of an .avi, and a preview needs one"),
     _dead("get_cmd", True, "write_script makes a script of jobs"),
     _dead("run_cmd", False, "recordings are run without a script"),
     _dead("extract_out_script", "extract_out.sh", "write_script makes a script of jobs"),

@@ -20,10 +20,12 @@ import numpy as np
 import xarray as xr
 
 from .. import driving
-from ..errors import RecordingError, ReelError
+from ..errors import RecordingError, ReelError, Unwritable
 from ..formats.depth.archive import is_archive
+from ..formats.depth.session import METADATA, default_metadata, folder_name
 from ..opening import open_recording
 from ..recordings import clock, label
+from ..sinks.atomic import writing
 from ..sinks.blocks import Blocks
 from ..sinks.files import refusals
 from ..sinks.journal import Journal, OutputHeld
@@ -123,6 +125,10 @@ def extract_recording(
     if not source.is_file():
         raise FileNotFoundError(f"there is no recording {source}; a .dat, .avi, .mkv or .tar.gz file was expected")
     folder = results_folder(source, chosen["output_dir"])
+    if folder.exists() and not folder.is_dir():
+        raise Unwritable(f"{folder} is a file, a folder for results was expected: move it, or pass another output_dir=")
+    if chosen["write_default_metadata"]:
+        _write_default_metadata(source)
     begun = time.monotonic()
     for index in _indices(chosen):  # the first that there is
         done = is_done(folder / f"results_{index:02d}.yaml", chosen, input=recording_facts(source))
@@ -141,6 +147,13 @@ def results_folder(source: Path, output_dir: str | None) -> Path:
         stem = source.name[: -len(".tar.gz")] if name.endswith(".tar.gz") else source.stem
         return source.parent / stem / (output_dir or "proc")
     return source.parent / (output_dir or "proc")
+
+
+def _write_default_metadata(source: Path) -> None:
+    path = source.with_name(METADATA)
+    if not (path.exists() or is_archive(source.name)):
+        with writing(path) as temporary:
+            temporary.write_text(json.dumps(default_metadata(folder_name(str(source))), indent=1))
 
 
 def _indices(options: Options) -> Sequence[int]:
@@ -206,7 +219,8 @@ class _Run:
             self._lap("blocks")
             flagged = self._write(blocks, steps, path, status.uuid, metadata)
             true_depth = float(steps.scene.attrs["true_depth"])
-            complete_status(path, status, true_depth=true_depth, flagged=flagged)
+            profile = self.seconds if self.options["profile"] else None
+            complete_status(path, status, true_depth=true_depth, flagged=flagged, profile=profile)
         except OutputHeld:  # the status is another's now
             raise
         except Exception as error:  # who interrupts can go on: that is no failure of the recording

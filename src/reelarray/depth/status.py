@@ -140,9 +140,16 @@ def begin_status(
 
 
 def complete_status(
-    path: str | os.PathLike[str], status: Status, *, true_depth: float, flagged: Mapping[str, int] | None = None
+    path: str | os.PathLike[str],
+    status: Status,
+    *,
+    true_depth: float,
+    flagged: Mapping[str, int] | None = None,
+    profile: Mapping[str, float] | None = None,
 ) -> Status:
     """Write that results are there: the last write of an extraction. What users wrote meanwhile is kept.
+
+    `profile` has the seconds of each step, where they are to be noted.
 
     >>> import tempfile
     >>> from reelarray.depth.options import resolve_config
@@ -156,7 +163,8 @@ def complete_status(
     """
     parameters = {**status.parameters, "true_depth": float(true_depth)}
     flagged = {name: int(count) for name, count in (flagged or {}).items()}
-    return _end(path, replace(status, complete=True, error=None, parameters=parameters, flagged=flagged))
+    status = replace(status, complete=True, error=None, parameters=parameters, flagged=flagged)
+    return _end(path, status, {name: round(float(seconds), 3) for name, seconds in (profile or {}).items()})
 
 
 def fail_status(path: str | os.PathLike[str], status: Status, error: BaseException | str) -> Status:
@@ -272,10 +280,12 @@ def _before(path: Path, *, aside: bool = False) -> Status | None:
         return None
 
 
-def _end(path: str | os.PathLike[str], status: Status) -> Status:
+def _end(path: str | os.PathLike[str], status: Status, profile: Mapping[str, float] | None = None) -> Status:
     now = _before(Path(path))
     if now is not None:
         status = replace(status, skip=now.skip, more=now.more)
+    more = {name: value for name, value in status.more.items() if name != "profile"}  # of this run, or none
+    status = replace(status, more=more | ({"profile": dict(profile)} if profile else {}))
     write_yaml(path, status.to_dict())
     return status
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 import reelarray as ra
 from reelarray.demo.depth import make_session
-from reelarray.errors import FormatError, RecordingError
+from reelarray.depth.yamlfiles import read_yaml
+from reelarray.errors import FormatError, RecordingError, Unwritable
 
 KINECT = {"camera_type": "kinect", "intrinsics": {"fx": 180, "fy": 180}}
 SHAPE = (212, 256)
@@ -121,3 +124,30 @@ def test_results_that_were_replaced_are_not_mixed_with_those_that_were_opened(tm
     extracted(tmp_path, min_height=30)
     with pytest.raises(FormatError, match=r"results_00\.h5 was written anew since it was opened"):
         found["frames"].load()
+
+
+def test_times_of_steps_are_noted_where_asked_for(tmp_path):
+    make_session(tmp_path, frames=20, shape=SHAPE)
+    found = extracted(tmp_path, profile=True)
+    noted = read_yaml(found.results.with_suffix(".yaml"))["profile"]
+    assert set(noted) == set(found.steps) == {"scene", "blocks", "vectors", "file"}
+    extracted(tmp_path, force=True)
+    assert "profile" not in read_yaml(found.results.with_suffix(".yaml"))
+
+
+def test_default_metadata_are_written_where_asked_for(tmp_path):
+    make_session(tmp_path, frames=20, shape=SHAPE)
+    (tmp_path / "metadata.json").unlink()
+    size = {"frame_size": [256, 212]}
+    extracted(tmp_path, **size)
+    assert not (tmp_path / "metadata.json").exists()
+    extracted(tmp_path, write_default_metadata=True, force=True, **size)
+    assert json.loads((tmp_path / "metadata.json").read_text())["SessionName"] == tmp_path.name
+    assert extracted(tmp_path, write_default_metadata=True, **size).note == "complete already"
+
+
+def test_a_file_in_place_of_the_folder_of_results(tmp_path):
+    make_session(tmp_path, frames=20, shape=SHAPE)
+    (tmp_path / "proc").write_text("notes")
+    with pytest.raises(Unwritable, match="proc is a file, a folder for results was expected"):
+        extracted(tmp_path)
