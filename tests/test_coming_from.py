@@ -22,6 +22,8 @@ import xarray as xr
 import reelarray
 from reelarray.cli import parser
 from reelarray.clusters.settings import NAMES
+from reelarray.demo.depth import make_session
+from reelarray.depth.running import Extracted
 from reelarray.formats import format_names, get_format
 from reelarray.plot import save_spectrogram
 from reelarray.watching.wanted import Wanted
@@ -29,7 +31,7 @@ from reelarray.watching.wanted import Wanted
 DOCUMENT = Path(__file__).parent.parent / "docs" / "coming-from.md"
 HEAD = ["there", "here", "note"]
 WORDS = ("left out: ", "later: ")
-ROOTS = ("ra", "x", "z", "s", "catalog", "xr", "np", "pd", "logging")
+ROOTS = ("ra", "x", "z", "s", "catalog", "rec", "scene", "xr", "np", "pd", "logging")
 SPAN = re.compile(r"`([^`]+)`")
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SAYS_HERE = re.compile(rf"(?:{'|'.join(ROOTS)})[.\[(]|reel(?: |$)")
@@ -77,6 +79,13 @@ def keywords(*functions: Any) -> inspect.Signature:
     return inspect.Signature([inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in sorted(found)])
 
 
+def options_of_depth() -> None:
+    """What an extraction takes by name."""
+
+
+options_of_depth.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in reelarray.depth.OPTIONS]
+)
 probes.__signature__ = keywords(*(get_format(name).probe for name in format_names()))  # type: ignore[attr-defined]
 settings.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in NAMES])  # type: ignore[attr-defined]
 PASSED_ON = {
@@ -87,6 +96,9 @@ PASSED_ON = {
     reelarray.process_recording: Wanted,
     reelarray.open_recording: reelarray.open_recordings,
     save_spectrogram: reelarray.plot_spectrogram,
+    reelarray.depth.extract: options_of_depth,
+    reelarray.depth.extract_recording: options_of_depth,
+    reelarray.depth.resolve_config: options_of_depth,
 }
 
 
@@ -110,6 +122,9 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     stated = dict.fromkeys(("span", "bandwidth", "rbw", "rf_attenuation", "reference_level"), 1.0) | {"utc_offset": "Z"}
     iq = reelarray.recording([1j, 1], rate=8000, coords={"center_frequency": 1e6}, attrs=stated)
     z = reelarray.open_recording(reelarray.write_sigmf(iq, folder / "iq.sigmf-meta"), cache=False)
+    make_session(folder / "session", frames=20, shape=(212, 256))
+    rec = reelarray.open_recording(folder / "session" / "depth.dat", cache=False)
+    scene = reelarray.depth.scene(rec, intrinsics={"fx": 180, "fy": 180})
     importlib.import_module("reelarray.catalog")
     modules = {"ra": reelarray, "xr": xr, "np": np, "pd": pd, "logging": logging}
     return modules | {
@@ -117,6 +132,10 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "z": z,
         "s": s,
         "catalog": catalog,
+        "rec": rec,
+        "scene": scene,
+        "ra.depth.extract()": reelarray.depth.extract(rec, scene, flip="motion"),
+        "ra.depth.extract_recording()": Extracted(folder, folder, folder),
         **dict.fromkeys(("x.sel()", "x.isel()"), x),
         **dict.fromkeys(("s.sel()", "s.isel()", "ra.stft()"), s),
         "ra.segments()": reelarray.segments(x),
@@ -229,6 +248,12 @@ def test_the_document_has_tables_of_three_columns() -> None:
     assert len(ROWS) > 300
     assert [(line, head) for _, line, head in HEADS if head[1:] != HEAD] == []
     assert [(line, row) for _, line, row in ROWS if len(row) != 3 or not row[0] or not row[1]] == []
+
+
+def test_every_option_of_depth_video_has_an_answer() -> None:
+    section = TEXT.partition("## Coming from moseq2-extract")[2]
+    assert len(reelarray.depth.OPTIONS) > 100
+    assert [name for name in reelarray.depth.OPTIONS if f"`{name}`" not in section] == []
 
 
 def test_nothing_has_two_answers_in_one_table() -> None:
