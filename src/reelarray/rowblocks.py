@@ -56,9 +56,16 @@ class TableRows:
         self.table, self.parts = table, parts
 
     def __call__(self, block: int) -> tuple[SourceTable, list[tuple[int, int, int, int]]]:
-        pieces = self.parts(block)
+        pieces = self.parts(block) if self.parts.halo else self._portions(block)
         low, high = pieces[0][0], pieces[-1][3]
         return self.table.select(low, high), _moved(pieces, low)
+
+    def _portions(self, block: int) -> list[tuple[int, int, int, int]]:
+        """Rows that need none around them, a few megabytes at a time."""
+        begin, end = int(self.parts.rows[block]), int(self.parts.rows[block + 1])
+        row = int(np.prod(self.table.shape, dtype=np.int64)) * np.dtype(self.table.dtype).itemsize
+        cuts = [*range(begin, end, max(1, PORTION // max(1, row))), end]
+        return [(a, a, b, b) for a, b in pairwise(cuts)] or [(begin, begin, end, end)]
 
 
 def _moved(pieces: list[tuple[int, int, int, int]], by: int) -> list[tuple[int, int, int, int]]:
@@ -67,11 +74,6 @@ def _moved(pieces: list[tuple[int, int, int, int]], by: int) -> list[tuple[int, 
 
 def _from_table(part: tuple[SourceTable, list[tuple[int, int, int, int]]], *beside: np.ndarray, kernel: Any) -> Any:
     table, pieces = part
-    if len(pieces) == 1 and pieces[0][0] == pieces[0][1] and pieces[0][2] == pieces[0][3]:  # nothing around
-        (_, begin, end, _) = pieces[0]
-        step = max(1, PORTION // max(1, int(np.prod(table.shape, dtype=np.int64)) * np.dtype(table.dtype).itemsize))
-        cuts = [*range(begin, end, step), end]
-        pieces = [(a, a, b, b) for a, b in pairwise(cuts)] or pieces
     return _by_pieces(table.read, pieces, beside, kernel)
 
 

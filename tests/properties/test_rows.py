@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import reelarray as ra
+from reelarray import rowblocks
 from reelarray.demo.depth import make_session
 from reelarray.depth.extract import Steps, extract
 from reelarray.depth.options import resolve_config
@@ -78,6 +79,12 @@ def brute_force(rows: np.ndarray, borders: list[int], *beside: np.ndarray) -> np
     return out
 
 
+@pytest.fixture(autouse=True, params=[2**23, 80], ids=["whole", "portions"])
+def portion(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are read at once: of these frames all, or three."""
+    monkeypatch.setattr(rowblocks, "PORTION", request.param)
+
+
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, Path]:
     folder = tmp_path_factory.mktemp("film")
@@ -124,7 +131,7 @@ def same(made: xr.DataArray, expected: np.ndarray) -> None:
         assert made.values.tobytes() == np.ascontiguousarray(expected).tobytes()
 
 
-common = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], print_blob=False)
+common = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck), print_blob=False)
 
 
 @common
