@@ -15,7 +15,7 @@ from .measure import PEERS, Settings, Table, machine
 
 FAMILIES = (
     "kernel", "spectrogram", "averages", "monitoring", "fibre", "iq", "rates", "threads", "scaling", "opening",
-    "graph", "writing", "cluster", "runs",
+    "graph", "writing", "cluster", "runs", "depth",
 )  # fmt: skip
 
 

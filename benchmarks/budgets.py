@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import averages, iq, recordings, spectrogram
+from . import averages, depth, iq, recordings, spectrogram
 from .measure import Table
 
 
@@ -86,6 +86,8 @@ def scale() -> tuple[Budget, ...]:
     """What does not depend on the engine."""
     blocks, means = "ra.spectrogram", "ra.power_spectrum(every='60s')"
     hour, day = "1 h", "24 h"
+    looked, held = Cell("depth", depth.OURS, "frames/s"), Cell("depth memory", 200, "2 threads: peak MiB")
+    compat = Cell("depth", f"{depth.OURS}, compat=True", "frames/s")
     peak, peak_spectrogram = "2 threads: peak MiB", "spectrogram, 2 threads: peak MiB"
     return (
         Budget("tasks a block, spectrogram from files", Cell("graph", blocks, "tasks a block"), most=1),
@@ -112,6 +114,9 @@ def scale() -> tuple[Budget, ...]:
         Budget("of 100,000 outputs: ms", Cell("resume", 100_000, "one output a recording: ms"), most=1000),
         Budget("opening a .tiq file of 1 GB: ms", Cell("tiq opening", "ra.open_recording", "ms"), most=50),
         Budget("the same: KiB read", Cell("tiq opening", "ra.open_recording", "KiB read"), most=256),
+        Budget("depth video from .dat: frames/s", looked, least=600),
+        Budget("the same, compat=True: frames/s", compat, least=300),
+        Budget("the same, two threads: peak MiB", held, most=572.0),  # 600 MB
         Budget("Zarr, dB in 16 bits, against plain zarr", speed("writing", "dB in 16 bits: reelarray"), least=0.8),
     )
 

@@ -178,7 +178,7 @@ def watched(client: Any, job: Callable[[], None]) -> tuple[Cost, float]:
         cpu, wall = time.process_time(), time.perf_counter()
         job()
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    after, high = client.run(_facts), client.run(measure._peak)
+    after, high = client.run(_facts), client.run(measure.peak)
     done = {name: sum(after[w][name] - before[w][name] for w in after) for name in ("cpu", "work", "sent", "transfers")}
     found = Cost(
         tasks=_made(client) - made,

@@ -177,7 +177,7 @@ def _measure_alone(asked: str) -> None:
     cpu, wall = time.process_time(), time.perf_counter()
     result = work()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    print(json.dumps({"cpu": cpu, "wall": wall, "peak": (_peak() - before) / MIB, "result": result}))
+    print(json.dumps({"cpu": cpu, "wall": wall, "peak": (peak() - before) / MIB, "result": result}))
 
 
 def _restart_peak() -> int:
@@ -185,11 +185,11 @@ def _restart_peak() -> int:
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        return _peak()
+        return peak()
     return _status("VmRSS")
 
 
-def _peak() -> int:
+def peak() -> int:
     """The most bytes ever resident. On Linux not `getrusage`: there a process begins with the peak of its parent."""
     if Path("/proc/self/status").exists():
         return _status("VmHWM")

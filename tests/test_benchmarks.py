@@ -16,6 +16,7 @@ from benchmarks import __main__ as command
 from benchmarks import (
     averages,
     budgets,
+    depth,
     environments,
     fibre,
     graph,
@@ -44,7 +45,16 @@ def here(target, python=None, **arguments) -> measure.Alone:
 
 @pytest.mark.parametrize("name", command.FAMILIES)
 def test_each_benchmark_runs(name, settings, monkeypatch):
-    for module in (spectrogram, averages, monitoring, fibre, iq, rates, scaling):  # "opening" does start processes
+    for module in (
+        spectrogram,
+        averages,
+        monitoring,
+        fibre,
+        iq,
+        rates,
+        scaling,
+        depth,
+    ):  # "opening" does start processes
         monkeypatch.setattr(module, "alone", here)
     tables = command.run(name, settings)
     assert tables
