@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.stats import rankdata
 
 from ..errors import RecordingError
 from .cleaning import ellipse
@@ -160,7 +159,7 @@ def candidates(floor: np.ndarray, choice: Choice, *, keep: int = KEPT, overlap: 
     np.maximum.at(distance, own, away)
     row = np.bincount(own, y, minlength=total) / area
     extent = area / boxes
-    ranks = [rankdata(values, "max") for values in (-area, -extent, distance)]
+    ranks = [np.searchsorted(np.sort(values), values, "right") for values in (-area, -extent, distance)]
     score = np.mean([rank * weight for rank, weight in zip(ranks, choice.weights, strict=True)], axis=0)
     order = np.argsort(score, kind="stable")[:keep]
     found = labels == (order + 1)[:, None, None]
