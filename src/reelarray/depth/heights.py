@@ -8,6 +8,23 @@ from ..errors import RecordingError
 from .records import Box
 
 
+def as_depths(frames: np.ndarray) -> np.ndarray:
+    """Whole mm of any type -> uint16 in the byte order of this machine, which all arithmetic here relies on.
+
+    Raises
+    ------
+    RecordingError : numbers that are no depths, and would become others
+
+    >>> as_depths(np.array([0, 675])).dtype
+    dtype('uint16')
+    """
+    if frames.dtype == np.uint16:
+        return frames
+    if frames.size and (frames.min() < 0 or frames.max() > np.iinfo(np.uint16).max):
+        raise RecordingError(f"depths from {frames.min()} to {frames.max()} were given; 0 to 65535 mm were expected")
+    return frames.astype(np.uint16)
+
+
 def heights(
     frames: np.ndarray,
     floor: np.ndarray,
@@ -36,7 +53,7 @@ def heights(
     if out is None:
         out = np.empty((len(frames), box[1] - box[0], box[3] - box[2]), dtype)
     level, least, span = bounds(floor, inside, minimum, maximum, out.dtype)
-    for frame, made in zip(frames, out, strict=True):
+    for frame, made in zip(as_depths(frames), out, strict=True):
         depth = frame[box[0] : box[1], box[2] : box[3]]
         height = level - depth  # modulo 2^16 where depth > level, which the third test finds
         np.multiply(height, (height - least <= span) & (depth != 0) & (depth < level), out=made, casting="unsafe")
@@ -46,7 +63,7 @@ def heights(
 def above(frames: np.ndarray, floor: np.ndarray, inside: np.ndarray, box: Box, *, maximum: int = 120) -> np.ndarray:
     """Depths (n, rows, columns) [mm] -> (n,) how many pixels of the arena are higher than `maximum`."""
     level, _, _ = bounds(floor, inside, 0, 0, np.dtype("u1"))
-    depth = frames[:, box[0] : box[1], box[2] : box[3]]
+    depth = as_depths(frames)[:, box[0] : box[1], box[2] : box[3]]
     return np.array([np.count_nonzero((d != 0) & (d < level) & (level - d > np.uint16(maximum))) for d in depth], "i8")
 
 

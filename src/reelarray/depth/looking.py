@@ -11,7 +11,7 @@ from ..signal.engines import choose
 from .cleaning import clean_frames, over_time, runs, turned
 from .components import largest_components, rim
 from .cropping import placements, sample
-from .heights import above, bounds, heights
+from .heights import above, as_depths, bounds, heights
 from .moments import from_sums, sums
 from .records import SHARE_HIGH, SHARE_SECOND, Arena, Look, Seen, record
 
@@ -55,8 +55,7 @@ def look(
     >>> found["x"].tolist(), found["y"].tolist(), [int(crop.max()) for crop in found["cleaned"]]
     ([25.0, nan], [24.5, nan], [40, 0])
     """
-    if frames.dtype != np.uint16:  # of another byte order too
-        frames = frames.astype("u2")
+    frames = as_depths(frames)
     eyes = engine_of(arena, settings, engine)
     out = np.zeros(len(frames) - lead - trail, record(settings, crops=crops, tracked=tracked is not None))
     steady = _steady(frames, arena, eyes, settings, lead, trail) if settings.cleaning.halo else None

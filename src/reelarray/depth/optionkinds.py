@@ -174,6 +174,7 @@ KINDS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "count or none": (or_none(count), "a whole number from 0, or nothing"),
     "size": (size, "a whole number from 1"),
     "size or none": (or_none(size), "a whole number from 1, or nothing"),
+    "odd count": (median, "an odd number, or 0 for none"),
     "odd size": (odd, "an odd number from 1"),
     "two counts": (several(count, 2), "two whole numbers from 0"),
     "two sizes": (several(size, 2), "two whole numbers from 1, such as [9, 9]"),

@@ -172,7 +172,10 @@ def _check(option: Option, value: Any, where: str) -> tuple[Any, list[str]]:
         found = check(value)
     except (ValueError, TypeError, OverflowError):
         raise RecipeError(f"{where}{name} is {value!r}; {expected} was expected ({option.meaning})") from None
-    if option.kind in ("odd size", "medians") and found not in (value, tuple(value) if _is_list(value) else (value,)):
+    if option.kind in ("odd count", "odd size", "medians") and found not in (
+        value,
+        tuple(value) if _is_list(value) else (value,),
+    ):
         return found, [f"{name} {value!r} became {found!r}: a median needs an odd size"]
     return found, []
 
@@ -205,6 +208,8 @@ def _refuse_classifier(name: str, value: Any, where: str) -> None:
 def _together(chosen: dict[str, Any], where: str) -> list[str]:
     """Check values that belong together; sets the one that follows from another."""
     low, high = chosen["min_height"], chosen["max_height"]
+    if high > 65535:
+        raise RecipeError(f"{where}max_height is {high}; at most 65535 mm were expected, the largest depth of a camera")
     if low >= high:
         raise RecipeError(f"{where}min_height {low} is not below max_height {high}: give heights in mm that rise")
     lowest, highest = chosen["model_smoothing_clips"]

@@ -99,9 +99,9 @@ ANIMAL = (
 )
 
 HEADING = (
-    _one("centroid_hampel_span", 0, "count", "frames in which odd positions are replaced; 0 is off"),
+    _one("centroid_hampel_span", 0, "odd count", "frames in which odd positions are replaced; 0 is off"),
     _one("centroid_hampel_sig", 3.0, "positive number", "how odd, in standard deviations"),
-    _one("angle_hampel_span", 0, "count", "as centroid_hampel_span, of the angle"),
+    _one("angle_hampel_span", 0, "odd count", "as centroid_hampel_span, of the angle"),
     _one("angle_hampel_sig", 3.0, "positive number", "as centroid_hampel_sig, of the angle"),
     _one("max_gap", 5.0, "positive number", "frame periods of a gap that filters do not cross"),
     _one("flip", None, "flip", "which way the animal faces: motion, shape, a function of crops, an .onnx or .npz file"),

@@ -248,8 +248,11 @@ class _Run:
         try:
             return open_recording(self.source, format="depth", cache=False, chunks=o["chunk_size"], **given)
         except Exception as error:
+            said = str(error)
+            if isinstance(error, RecordingError) and "on_bad='use'" in said:  # which is called so here
+                error = RecordingError(said.replace("on_bad='use'", "on_mismatch='trim'"))
             fail_status(path, begin_status(path, o, input=self.input), error)
-            raise
+            raise error from None
 
     def _scene(self, rec: xr.DataArray) -> xr.Dataset:
         given = {name: self.options[name] for name in _SCENE if name not in ("recompute_bg", "overlap_roi")}

@@ -15,6 +15,7 @@ from .. import graph
 from ..errors import FormatError, RecordingError
 from ..recordings import check_recording
 from .background import FEWEST, KERNEL, median_depth, sample_frames, smooth
+from .heights import as_depths
 from .tiffs import read_described, read_tiff
 
 log = logging.getLogger(__name__)
@@ -81,9 +82,7 @@ def read_frames(rec: xr.DataArray, frames: Sequence[int]) -> Iterator[np.ndarray
     else:
         found = np.asarray(rec.data[np.asarray(frames)])
     for frame in found:
-        if frame.dtype != np.uint16 and (frame.min() < 0 or frame.max() > np.iinfo(np.uint16).max):
-            raise RecordingError(f"depths from {frame.min()} to {frame.max()} were given; 0 to 65535 mm were expected")
-        yield frame.astype(np.uint16, copy=False)
+        yield as_depths(frame)
 
 
 def sampled(rec: xr.DataArray, frames: np.ndarray, compat: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import pytest
 import reelarray as ra
 from reelarray.demo.depth import make_session
 from reelarray.depth.yamlfiles import read_yaml
-from reelarray.errors import FormatError, RecordingError, Unwritable
+from reelarray.errors import FormatError, RecipeError, RecordingError, Unwritable
 
 KINECT = {"camera_type": "kinect", "intrinsics": {"fx": 180, "fy": 180}}
 SHAPE = (212, 256)
@@ -151,3 +151,51 @@ def test_a_file_in_place_of_the_folder_of_results(tmp_path):
     (tmp_path / "proc").write_text("notes")
     with pytest.raises(Unwritable, match="proc is a file, a folder for results was expected"):
         extracted(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"use_tracking_model": True}, {"compat": True}], ids=["plain", "tracked", "compat"]
+)
+@pytest.mark.parametrize("dtype", ["i2", "i4", "u4", ">u2"])
+def test_depths_of_any_integer_are_the_same_depths(tmp_path, dtype, options):
+    if options.get("compat"):
+        pytest.importorskip("cv2", reason="OpenCV is not installed")
+    make_session(tmp_path, frames=20, shape=SHAPE)
+    rec = ra.open_recording(tmp_path / "depth.dat", cache=False).compute()
+    scene = ra.depth.scene(rec, **KINECT, compat=options.get("compat", False))
+    wanted, found = (ra.depth.extract(each, scene, **options) for each in (rec, rec.astype(dtype)))
+    for name in wanted:
+        assert np.array_equal(wanted[name], found[name], equal_nan=wanted[name].dtype.kind == "f"), name
+
+
+@pytest.mark.parametrize("depth", [65536 + 650, -5])
+def test_numbers_that_are_no_depths_do_not_wrap(depth):
+    floor = np.full((20, 60, 60), 700, "i4")
+    scene = ra.depth.scene(ra.recording(floor, rate=30, units="mm"), camera_type="kinect")
+    floor[3, 20:30, 20:40] = depth
+    with pytest.raises(RecordingError, match="0 to 65535 mm were expected"):
+        ra.depth.extract(ra.recording(floor, rate=30, units="mm"), scene).compute()
+
+
+@pytest.mark.parametrize("name", ["centroid_hampel_span", "angle_hampel_span"])
+def test_even_spans_become_odd_before_anything_is_done(name):
+    with pytest.warns(UserWarning, match=f"{name} 4 became 5"):
+        assert ra.depth.resolve_config({name: 4})[name] == 5
+    assert ra.depth.resolve_config({name: 0})[name] == 0
+
+
+def test_heights_that_no_camera_sees_are_refused_at_once():
+    with pytest.raises(RecipeError, match="max_height is 70000; at most 65535"):
+        ra.depth.resolve_config(max_height=70000)
+
+
+def test_a_cut_film_with_times_of_its_own_names_the_option_that_takes_it(tmp_path):
+    pytest.importorskip("av", reason="PyAV is not installed")
+    make_session(tmp_path, frames=20, shape=SHAPE)
+    film = ra.depth.convert_raw_to_avi(tmp_path / "depth.dat", delete=True)
+    film.write_bytes(film.read_bytes()[: film.stat().st_size * 7 // 10])
+    (tmp_path / "depth_ts.txt").unlink()
+    with pytest.raises(RecordingError, match=r"depth\.avi: truncated: .*pass on_mismatch='trim'"):
+        extracted(tmp_path, film.name)
+    assert "on_mismatch='trim'" in read_yaml(tmp_path / "proc" / "results_00.yaml")["error"]
+    assert 5 < extracted(tmp_path, film.name, on_mismatch="trim").frames < 20
