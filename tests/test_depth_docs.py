@@ -138,3 +138,14 @@ def test_scalars_and_flags_of_the_text_are_all_there_are() -> None:
         assert f"`{name}`" in said or (f"`{in_px}`" in said and "`..._mm`" in said), name
     flags = TEXT.partition("### What is odd is said")[2].partition("## ")[0]
     assert re.findall(r"^\| `([A-Z]+)`", flags, re.MULTILINE) == [flag.name for flag in ra.depth.Seen]
+
+
+def test_names_in_guide_and_readme_are_there() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"ra\.depth\.(\w+)", TEXT + readme))
+    rows = [row for row in readme.splitlines() if re.match(r"\| (?:extract|carry on with) depth video", row)]
+    for row in rows:
+        named |= {name.removeprefix("ra.depth.") for name in re.findall(r"`([\w.]+)`", row.partition(";")[0])}
+    assert len(rows) == 2
+    assert len(named) > 25
+    assert named <= set(ra.depth.__all__), named - set(ra.depth.__all__)

@@ -149,7 +149,8 @@ def info(arguments: argparse.Namespace) -> int:
         "samples": header.frames,
         "rate_hz": float(header.rate),
         "seconds": seconds,
-        "channels": math.prod(frame),
+        "channels": math.prod(frame) if len(frame) < 2 else None,
+        "frame": " x ".join(map(str, frame)) if len(frame) > 1 else None,  # rows and columns of a picture
         "center_frequency_hz": header.center_frequency,
         "iq": header.iq or np.dtype(header.dtype).kind == "c" or None,
         "gaps_inside": len(header.breaks) or None,
