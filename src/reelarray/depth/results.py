@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ import numpy as np
 from .. import __version__
 from ..errors import RecordingError
 from ..sinks.atomic import writing
+from ..sinks.files import refusals
 from .h5values import TEXT, free_name, write_value, write_values
 from .optiontable import TABLE
 from .scalarnames import EXTRA_SCALARS, SCALARS
@@ -67,6 +69,19 @@ def compressed(block: np.ndarray) -> bytes:
     if len(block) < CHUNK:  # a chunk is stored whole
         block = np.concatenate([block, np.zeros((CHUNK - len(block), *block.shape[1:]), block.dtype)])
     return zlib.compress(np.ascontiguousarray(block).data, LEVEL)
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """What HDF5 says of a disk in words of its own, also when it closes, as `sinks.files.refusals` says it."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        said = re.search(r"errno = (\d+)", str(error))
+        if said is None:
+            raise
+        with refusals(path):
+            raise OSError(int(said[1]), os.strerror(int(said[1]))) from error
 
 
 class ResultsFile:
@@ -146,7 +161,7 @@ class ResultsFile:
         self._stack = ExitStack()
 
     def __enter__(self) -> ResultsFile:
-        with ExitStack() as stack:
+        with _refusals(self.path), ExitStack() as stack:
             temporary = stack.enter_context(writing(self.path))
             self._file = stack.enter_context(h5py.File(temporary, "w", locking=False))
             self._pool = stack.enter_context(ThreadPoolExecutor(self.threads)) if self.threads else None
@@ -157,12 +172,13 @@ class ResultsFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._queue.clear()
-            self._stack.__exit__(kind, error, trace)
-            return
-        with self._stack:
-            self._finish()
+        with _refusals(self.path):
+            if kind is not None:
+                self._queue.clear()
+                self._stack.__exit__(kind, error, trace)
+                return
+            with self._stack:
+                self._finish()
 
     def write(
         self,
@@ -250,7 +266,8 @@ class ResultsFile:
         while len(self._queue) > left:
             for name, data in zip(("frames", "frames_mask"), self._queue.popleft(), strict=True):
                 whole = data.result() if isinstance(data, Future) else data
-                self._file[name].id.write_direct_chunk((self._chunks * CHUNK, 0, 0), whole)
+                with _refusals(self.path):
+                    self._file[name].id.write_direct_chunk((self._chunks * CHUNK, 0, 0), whole)
             self._chunks += 1
 
     def _begin(self) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 import reelarray as ra
 from reelarray.demo.depth import make_session
+from reelarray.depth.results import Extraction, ResultsFile
+from reelarray.depth.scalarnames import SCALARS
 from reelarray.depth.yamlfiles import read_yaml
 from reelarray.errors import FormatError, RecipeError, RecordingError, Unwritable
 
@@ -199,3 +201,21 @@ def test_a_cut_film_with_times_of_its_own_names_the_option_that_takes_it(tmp_pat
         extracted(tmp_path, film.name)
     assert "on_mismatch='trim'" in read_yaml(tmp_path / "proc" / "results_00.yaml")["error"]
     assert 5 < extracted(tmp_path, film.name, on_mismatch="trim").frames < 20
+
+
+def test_a_full_disk_is_told_as_one(tmp_path):
+    resource = pytest.importorskip("resource", reason="limits of files are those of POSIX")
+    random = np.random.default_rng(0)
+    crops = random.integers(0, 255, (256, 40, 40)).astype("u1")
+    scene = Extraction(np.zeros((4, 5)), np.ones((4, 5), bool), np.zeros((4, 5), "u2"), 0, 256, 673.0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, before[1]))
+    try:
+        with (
+            pytest.raises(Unwritable, match=r"results_00\.h5 cannot be written: .*File too large"),
+            ResultsFile(tmp_path / "results_00.h5", frames=256, crop_size=(40, 40), uuid="1", extraction=scene) as file,
+        ):
+            file.write(0, crops, crops > 100, {name: np.zeros(256) for name in SCALARS})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
