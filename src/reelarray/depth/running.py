@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .. import driving
+from .. import driving, graph
 from ..errors import RecordingError, ReelError, Unwritable
 from ..formats.depth.archive import is_archive
 from ..formats.depth.session import METADATA, default_metadata, folder_name
@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 # Stages of blocks: what is seen in frames, and crops where these have to wait for what frames around a frame say of it;
 # before, where a tracker follows the animal, its Gaussians; between, how sure it is, and what is said of crops.
 SEEN, CUT, FOLLOWED, SURE, ASKED = "seen", "cut", "followed", "sure", "asked"
+_SHOWN = 20  # frames that a preview reads at once: new memory of a whole block costs more than reading it
 STRETCH = 64  # blocks of a tracker that are made of one graph: to go on, a chain has to begin at the first of them
 _SCENE = {option.name for option in SCENE} | {"camera_type", "intrinsics", "compat"}
 
@@ -359,18 +360,17 @@ def _told(flagged: Mapping[str, int], frames: int) -> str:
 
 
 def _show(movie: Preview, steps: Steps, crops: np.ndarray, rows: slice, every: int) -> None:
-    """The frames of a block that are shown; of others nothing is read."""
-    numbers = np.arange(rows.start, rows.stop)
-    shown = numbers[numbers % every == 0]
-    raw = np.zeros((len(numbers), *steps.arena.inside.shape), steps.look.dtype)
-    if len(shown):
-        arena, look = steps.arena, steps.look
-        picked = steps.rec.isel(time=slice(int(shown[0]), int(shown[-1]) + 1))
-        with driving.synchronous():
-            frames = picked.values[:: every if len(shown) > 1 else 1]
-        limits: dict[str, Any] = {"minimum": look.minimum, "maximum": look.maximum, "dtype": look.dtype}
-        floor = np.floor(arena.floor)
-        raw[shown - rows.start] = heights(arena.within(frames), floor, arena.inside, arena.box, **limits)
+    """The frames of a block that are shown, a few at a time; of others nothing is read."""
+    shown = np.arange(rows.start, rows.stop)
+    shown = shown[shown % every == 0]
+    arena, look, table = steps.arena, steps.look, graph.rows(steps.rec.data)
+    assert table is not None  # it was opened from a file
+    raw = np.zeros((len(crops), *arena.inside.shape), look.dtype)
+    limits: dict[str, Any] = {"minimum": look.minimum, "maximum": look.maximum, "dtype": look.dtype}
+    floor, together = np.floor(arena.floor), max(1, _SHOWN // every)
+    for some in (shown[k : k + together] for k in range(0, len(shown), together)):
+        frames = table.read(int(some[0]), int(some[-1]) + 1)[::every]
+        raw[some - rows.start] = heights(arena.within(frames), floor, arena.inside, arena.box, **limits)
     movie.write(np.ascontiguousarray(crops), raw)
 
 
