@@ -386,8 +386,8 @@ class Scalars:
             lead=lead,
         )
         out = np.empty(len(rows) - lead, NUMBERS)
-        for name in NUMBERS.names or ():
-            out[name] = found[name]
+        for name in NUMBERS.names or ():  # NaN of one sign: it comes out as rows fall into vectors of the processor
+            out[name] = np.where(np.isnan(found[name]), np.nan, found[name])
         return out
 
     def by_chunks(self, rows: np.ndarray) -> np.ndarray:
