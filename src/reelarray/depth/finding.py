@@ -41,6 +41,7 @@ def find_recordings(
     extensions: str | Sequence[str] = (".dat",),
     *,
     skip_checks: bool = False,
+    complete: bool = False,
     bg_roi_index: int = 0,
     output_dir: str = "proc",
     unpacked: str | os.PathLike[str] | None = None,
@@ -57,6 +58,7 @@ def find_recordings(
     extensions : ends of names, in capitals or not
     skip_checks : also take those without metadata, those with complete results, and all of those whose results would
         be the same file
+    complete : also take those with complete results, which may be of other options
     bg_roi_index : whose results count: those in results_NN.yaml
     output_dir : folder of results, in that of the recording (of an archive: in the folder of its name)
     unpacked : where archives may have been unpacked, as for opening them
@@ -84,7 +86,7 @@ def find_recordings(
         candidate = _candidate(path, ends, output_dir, bg_roi_index)
         if candidate is None:
             continue
-        reason = candidate.reason or ("" if skip_checks else _check(candidate, unpacked))
+        reason = candidate.reason or ("" if skip_checks else _check(candidate, unpacked, complete))
         if reason:
             rejected[path] = reason
         else:
@@ -171,9 +173,11 @@ def _candidate(path: str, ends: Sequence[str], output_dir: str, bg_roi_index: in
     )
 
 
-def _check(candidate: _Candidate, unpacked: str | os.PathLike[str] | None) -> str:
+def _check(candidate: _Candidate, unpacked: str | os.PathLike[str] | None, complete: bool) -> str:
     """Why a recording is not to be extracted, "" if it is."""
     done = is_done(candidate.status)
+    if done and complete:
+        return ""  # it had what it needs
     if done:
         return f"its results are complete: {candidate.status}"
     if os.path.isfile(candidate.status):

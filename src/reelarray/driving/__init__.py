@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .calls import Calls, whole_worker
 from .drive import drive
 from .flow import ClientFlow, Flow, ThreadFlow
 from .inside import synchronous
@@ -9,6 +10,7 @@ from .policy import Done, Failure, Policy, Tasks, Unit, Workers, in_use
 from .stop import Stop
 
 __all__ = [
+    "Calls",
     "ClientFlow",
     "Done",
     "Failure",
@@ -22,4 +24,5 @@ __all__ = [
     "drive",
     "in_use",
     "synchronous",
+    "whole_worker",
 ]
