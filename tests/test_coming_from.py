@@ -98,6 +98,7 @@ PASSED_ON = {
     save_spectrogram: reelarray.plot_spectrogram,
     reelarray.depth.extract: options_of_depth,
     reelarray.depth.extract_recording: options_of_depth,
+    reelarray.depth.extract_recordings: options_of_depth,
     reelarray.depth.resolve_config: options_of_depth,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def test_comments_tell_what_is(names: dict[str, Any]) -> None:
     assert made.folder.parts[-2:] == ("session", "proc")
     assert made.flagged == {"missing": 10}
     assert names["lost"].sum() == 10
+    assert names["table"]["status"].tolist() == ["done"]
+    assert names["table"].attrs["ending"] == "complete"
     assert names["options"]["max_height"] == 100
     assert names["tracked"]["frames_mask"].dtype == np.float32
     assert names["again"].attrs["fingerprint"] == scene.attrs["fingerprint"]
@@ -99,16 +102,17 @@ def test_files_are_there(names: dict[str, Any]) -> None:
     ):
         for each in re.findall(r"`([^`]+)`", name):
             assert (folder / "session/proc" / each).exists(), each
+    assert len(list((folder / "aggregate_results").glob("*.h5"))) == 1
+    assert (folder / "moseq2-index.yaml").exists()
     assert (folder / "film/depth.dat").read_bytes() == (folder / "session/depth.dat").read_bytes()
     assert (folder / "minute/depth_ts.txt").read_text().count("\n") == 120
 
 
 def test_options_in_the_text_are_options() -> None:
     known = {*ra.depth.OPTIONS, *depth_format.FORMAT.probe.__kwdefaults__}
-    for function in (ra.depth.scene, ra.depth.extract_recording, ra.depth.export_crops, ra.depth.write_trees):
-        known |= set(
-            function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
-        )
+    takers = ("scene", "extract_recordings", "extract_recording", "export_crops", "write_trees")
+    for name in (*takers, "aggregate_extract_results"):
+        known |= set(inspect.signature(getattr(ra.depth, name)).parameters)
     asked = set(re.findall(r"\b([a-z_]+)=(?!=)", "\n".join(re.findall(r"`([^`\n]+)`", TEXT))))
     assert len(asked) > 25
     assert asked <= known, asked - known

@@ -23,6 +23,7 @@ _WHERE = {
     "export_crops": "labelling:export_crops",
     "extract": "extract:extract",
     "extract_recording": "running:extract_recording",
+    "extract_recordings": "batch:extract_recordings",
     "find_recordings": "finding:find_recordings",
     "generate_index": "index:generate_index",
     "generate_index_from_agg_res": "index:generate_index_from_agg_res",
