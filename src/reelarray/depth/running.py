@@ -131,14 +131,20 @@ def extract_recording(
     if chosen["write_default_metadata"]:
         _write_default_metadata(source)
     begun = time.monotonic()
+    why = ""
     for index in _indices(chosen):  # the first that there is
-        done = is_done(folder / f"results_{index:02d}.yaml", chosen, input=recording_facts(source))
+        status = folder / f"results_{index:02d}.yaml"
+        done = is_done(status, chosen, input=recording_facts(source))
         if done and not (force or chosen["force"]):
             return Extracted(source, folder, folder / f"results_{index:02d}.h5", note="complete already")
+        if done.reason and status.is_file() and not why:
+            why = f"extracted again: {done.reason}"
     with refusals(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    run = _Run(source, folder, chosen, begun)
-    return run(workers, stop, beat)
+    if why:
+        log.info("%s is %s", source, why)
+    made = _Run(source, folder, chosen, begun)(workers, stop, beat)
+    return dataclasses.replace(made, note="; ".join(filter(None, (made.note, why))))
 
 
 def results_folder(source: Path, output_dir: str | None) -> Path:

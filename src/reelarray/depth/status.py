@@ -38,7 +38,7 @@ class Status:
     metadata : what metadata.json says
     parameters : every option, and true_depth (mm) once it is known
     parameters_hash : `Options.hash`
-    input : size (bytes) and mtime (ns since 1970) of the recording's file, digest of times and metadata beside it
+    input : name, size (bytes) and mtime (ns since 1970) of the recording, digest of times and metadata beside it
     error : why it failed, None if it did not
     flagged : numbers of frames by what is odd in them
     more : other keys, which are kept, such as sample and feedback_timestamps
@@ -238,7 +238,7 @@ def input_facts(path: str | os.PathLike[str]) -> dict[str, int]:
 
 
 def recording_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """`input_facts` of a recording, and a digest of what lies beside it and goes into results: times and metadata.
+    """Name and `input_facts` of a recording, and a digest of times and metadata beside it, which go into results.
 
     >>> recording_facts(__file__)["beside"]
     ''
@@ -252,7 +252,8 @@ def recording_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
         data = each.read_bytes()
         said.update(f"{each.name} {len(data)} ".encode())
         said.update(data)
-    return {**input_facts(path), "beside": said.hexdigest()[:16] if there else ""}
+    name = path.name.encode("utf-8", "backslashreplace").decode()  # YAML holds text only
+    return {"file": name, **input_facts(path), "beside": said.hexdigest()[:16] if there else ""}
 
 
 def count_flags(flags: np.ndarray) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -219,3 +220,13 @@ def test_a_full_disk_is_told_as_one(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(tmp_path.iterdir())
+
+
+def test_why_results_are_made_again_is_noted(tmp_path):
+    make_session(tmp_path, frames=20, shape=SHAPE)
+    assert "again" not in extracted(tmp_path).note
+    assert "extracted again: options changed: min_height 10 became 12" in extracted(tmp_path, min_height=12).note
+    other = tmp_path / "other\udcff.dat"
+    shutil.copy2(tmp_path / "depth.dat", other)  # of the same size and time
+    assert r"file depth.dat became other\udcff.dat" in extracted(tmp_path, other.name, min_height=12).note
+    assert extracted(tmp_path, other.name, min_height=12).note == "complete already"
