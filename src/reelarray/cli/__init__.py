@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from .. import __version__
 from ..errors import ClusterError, ReelError, SettingError
 from ..progress import say
-from . import clusters, files, jobs, runs, watching
+from . import clusters, depth, files, jobs, runs, watching
 from .codes import EXIT_CODES, OK, STOPPED, exit_code
 
-RUNS = ("run", "spectrogram", "watch")  # these end with the code of their report, whoever reads what they print
+# These end with the code of their report, whoever reads what they print.
+RUNS = ("run", "spectrogram", "watch", "depth")
 WORKING = (*RUNS, "demo", "scan")  # these do more than print: a pipe that broke is not the reader's who has seen enough
 
 
@@ -82,6 +83,6 @@ def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the log, and the traceback of an error")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (files, runs, watching, jobs, clusters):
+    for module in (files, runs, watching, depth, jobs, clusters):
         module.add(commands, parents=[common], epilog=EXIT_CODES, formatter_class=raw)
     return top
