@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import reelarray as ra
+from reelarray.cli import parser
 from reelarray.demo.depth import make_session
 from reelarray.depth.scalarnames import EXTRA_SCALARS, SCALARS
 from reelarray.formats import depth as depth_format
@@ -153,3 +155,16 @@ def test_names_in_guide_and_readme_are_there() -> None:
     assert len(rows) == 2
     assert len(named) > 25
     assert named <= set(ra.depth.__all__), named - set(ra.depth.__all__)
+
+
+def test_commands_in_guide_and_readme_are_there() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    said = [
+        line.partition("  #")[0]
+        for line in (TEXT + readme).splitlines()
+        if re.match(r"reel (depth|demo depth|info|scan .*depth)", line)
+    ]
+    assert len(said) > 10
+    for line in said:
+        arguments = parser().parse_args(shlex.split(line)[1:])  # ends with an error where it cannot be
+        assert arguments.run.startswith("reelarray.commands.")
