@@ -61,15 +61,15 @@ class Encoder:
             small = min(self.width, self.height) < _LEAST_SLICED
             return "ffv1", "gray16le", {"slicecrc": "1", "level": "3"} if small else _FFV1
         if "libx264" in self._av.codec.codecs_available:
-            return "libx264", "rgb24", _H264
+            return "libx264", "yuv420p", _H264
         log.warning("%s: this PyAV has no encoder of H.264; the movie is written with MPEG-4", self.path)
-        return "mpeg4", "rgb24", {"qscale": "3"}
+        return "mpeg4", "yuv420p", {"qscale": "3"}
 
     def write(self, frames: np.ndarray) -> None:
-        """Append frames: (frames, y, x) uint16 with ffv1, (frames, y, x, 3) uint8 RGB with h264."""
+        """Append frames: (frames, y, x) uint16 with ffv1, (frames, 3 y / 2, x) uint8 (yuv420p) with h264."""
         shape, dtype = (self.height, self.width), np.dtype(np.uint16)
         if self.codec != "ffv1":
-            shape, dtype = (*shape, 3), np.dtype(np.uint8)  # type: ignore[assignment]
+            shape, dtype = (self.height * 3 // 2, self.width), np.dtype(np.uint8)  # type: ignore[assignment]
         if frames.shape[1:] != shape or frames.dtype != dtype:
             raise RecordingError(
                 f"{self.path}: frames of shape {frames.shape} and type {frames.dtype} were given, (frames, "
@@ -126,7 +126,7 @@ class FilmWriter:
     path : `.avi` or `.mkv` (ffv1), `.mp4` or `.mkv` (h264); a file of that name is replaced
     width, height : pixels; even numbers with h264
     rate : frames a second [Hz]
-    codec : "ffv1", lossless, of uint16 (mm); or "h264" (MPEG-4 where PyAV has no encoder of it), of RGB
+    codec : "ffv1", lossless, of uint16 (mm); or "h264" (MPEG-4 where PyAV has no encoder of it), in colour
     title : of the stream
     threads : of the encoder
 
@@ -173,7 +173,7 @@ class FilmWriter:
         return 0 if self._encoder is None else self._encoder.frames
 
     def write(self, frames: np.ndarray) -> None:
-        """Append frames: (frames, y, x) uint16 with ffv1, (frames, y, x, 3) uint8 RGB with h264."""
+        """Append frames: (frames, y, x) uint16 with ffv1, (frames, 3 y / 2, x) uint8 (yuv420p) with h264."""
         if self._encoder is None:
             raise RecordingError(f"{self.path} is not open; write inside `with FilmWriter(...) as film:`")
         self._encoder.write(frames)

@@ -28,8 +28,11 @@ _DIGITS = (
     (14, 17, 17, 14, 17, 17, 14), (14, 17, 17, 15, 1, 2, 12),
 )  # fmt: skip
 _ADVANCE = 6  # pixels from a digit to the next
-TEXT_ROW, TEXT_COLUMN = 5, 40  # from the top, and from the right: room for six digits
-_TEXT_ROW, _TEXT_COLUMN = 5, 40  # pixels from the top, and from the right: room for six digits
+_TEXT_ROW, _TEXT_COLUMN = 5, 40  # from the top, and from the right: room for six digits
+# Brightness and both colour differences of red, green and blue within [0, 1], 8 bits (ITU-R BT.601, 2.5.1 to 2.5.3), as
+# films have them: 16 ... 235 for brightness, 128 for no colour.
+_FILM = np.array([(65.481, 128.553, 24.966), (-37.797, -74.203, 112.0), (112.0, -93.786, -18.214)])
+_OFFSET, WHITE, GRAY = (16, 128, 128), 235, 128
 
 
 @lru_cache(maxsize=4)
@@ -51,10 +54,25 @@ def colours(minimum: int, maximum: int) -> np.ndarray:
     return table
 
 
+@lru_cache(maxsize=4)
+def film_colours(minimum: int, maximum: int) -> np.ndarray:
+    """The same as films have them: brightness and both colour differences, (3, maximum + 1) uint8.
+
+    >>> film_colours(10, 120)[:, [0, 65, 120]].tolist()
+    [[29, 190, 49], [185, 90, 109], [119, 82, 185]]
+    """
+    table = np.rint(_FILM @ (colours(minimum, maximum).T / 255.0) + np.array(_OFFSET)[:, None]).astype(np.uint8)
+    table.flags.writeable = False
+    return table
+
+
 def pictures(
     crops: np.ndarray, heights: np.ndarray, numbers: np.ndarray, *, minimum: int, maximum: int, reduce: int = 1
 ) -> np.ndarray:
-    """Pictures of a preview: crops (frames, a, b) and heights (frames, y, x) [mm] -> (frames, y + a, x + b, 3) uint8.
+    """Pictures of a preview: crops (frames, a, b) and heights (frames, y, x) [mm] -> (frames, 3 (y + a) / 2, x + b).
+
+    uint8 as an encoder takes them (yuv420p), which saves it the way from red, green and blue, half of its work: rows of
+    brightness, then each colour difference at every other pixel of every other row.
 
     Crops stand in the upper left corner, heights in the lower right one, the number of each frame in white in the upper
     right one. Sizes are made even by a line of nothing.
@@ -68,25 +86,42 @@ def pictures(
     frames, rows, columns = len(crops), *heights.shape[1:]
     high, wide = (a + b for a, b in zip(crops.shape[1:], heights.shape[1:], strict=True))
     size = tuple(-(-side // reduce) for side in (high, wide))
-    canvas = np.zeros((frames, *(side + side % 2 for side in size)), heights.dtype)
+    tall, broad = (side + side % 2 for side in size)
+    canvas = np.zeros((tall, broad), heights.dtype)
     whole = np.zeros((high, wide), heights.dtype)
+    out = np.empty((frames, tall * 3 // 2, broad), np.uint8)
+    brightness, *differences = planes(out)
+    tables = film_colours(minimum, maximum)
     for k in range(frames):
         whole[: crops.shape[1], : crops.shape[2]] = crops[k]
         whole[high - rows :, wide - columns :] = heights[k]
-        canvas[k, : size[0], : size[1]] = whole[::reduce, ::reduce]
-    coloured = np.take(colours(minimum, maximum), np.minimum(canvas, maximum), axis=0)
-    for picture, number in zip(coloured, numbers, strict=True):
-        _draw(picture, int(number))
-    return coloured
+        canvas[: size[0], : size[1]] = whole[::reduce, ::reduce]
+        np.take(tables[0], canvas, out=brightness[k], mode="clip")  # higher than the maximum is the maximum
+        for plane, table in zip(differences, tables[1:], strict=True):
+            np.take(table, canvas[::2, ::2], out=plane[k], mode="clip")
+        _draw(brightness[k], [plane[k] for plane in differences], int(numbers[k]))
+    return out
 
 
-def _draw(picture: np.ndarray, number: int) -> None:
+def planes(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Views of pictures (frames, 3 y / 2, x): brightness (frames, y, x), colour differences (frames, y / 2, x / 2)."""
+    frames, rows, broad = pictures.shape
+    tall = rows * 2 // 3
+    first, second = np.split(pictures.reshape(frames, -1)[:, tall * broad :], 2, axis=1)
+    half = frames, tall // 2, broad // 2
+    return pictures[:, :tall], first.reshape(half), second.reshape(half)
+
+
+def _draw(brightness: np.ndarray, differences: list[np.ndarray], number: int) -> None:
     """Write a number in white, its upper left corner at the place that the text has."""
     for place, digit in enumerate(str(number)):
-        column = max(picture.shape[1] - _TEXT_COLUMN, 0) + place * _ADVANCE
+        column = max(brightness.shape[1] - _TEXT_COLUMN, 0) + place * _ADVANCE
         shape = np.array([[bits >> 4 - k & 1 for k in range(5)] for bits in _DIGITS[int(digit)]], bool)
-        space = picture[_TEXT_ROW : _TEXT_ROW + 7, column : column + 5]
-        space[shape[: space.shape[0], : space.shape[1]]] = 255
+        space = brightness[_TEXT_ROW : _TEXT_ROW + 7, column : column + 5]
+        y, x = np.nonzero(shape[: space.shape[0], : space.shape[1]])
+        space[y, x] = WHITE
+        for plane in differences:
+            plane[(y + _TEXT_ROW) // 2, (x + column) // 2] = GRAY
 
 
 class Preview:

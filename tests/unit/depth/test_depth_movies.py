@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reelarray.depth import encoding
-from reelarray.depth.movies import Beside, FilmWriter, Preview, colours, pictures
+from reelarray.depth.movies import (
+    GRAY,
+    WHITE,
+    Beside,
+    FilmWriter,
+    Preview,
+    colours,
+    film_colours,
+    pictures,
+    planes,
+)
 from reelarray.errors import MissingPackage, RecordingError, Unwritable
 from reelarray.formats.depth.video import VideoSource, probe_video
 
@@ -133,14 +143,18 @@ def test_jet_runs_from_blue_to_red():
 def test_a_picture_has_crop_heights_and_number_in_their_places():
     crops, heights = np.full((2, 20, 20), 120, np.uint8), np.full((2, 40, 61), 40, np.uint8)
     out = pictures(crops, heights, np.array([7, 1234]), minimum=10, maximum=120)
-    assert out.shape == (2, 60, 82, 3)  # a line of nothing makes 81 even
-    table = colours(10, 120)
-    assert (out[:, :20, :20] == table[120]).all()
-    assert (out[:, 20:60, 20:81] == table[40]).all()
-    assert (out[:, :20, 20:40] == table[0]).all()
-    assert (out[:, 20:, :20] == table[0]).all()
-    white = (out == 255).all(axis=-1)
+    assert out.shape == (2, 90, 82)  # a line of nothing makes 81 even
+    table = film_colours(10, 120)
+    brightness, *differences = planes(out)
+    for plane, values, step in zip((brightness, *differences), table, (1, 2, 2), strict=True):
+        corner, low = 20 // step, 60 // step
+        assert (plane[:, :corner, :corner] == values[120]).all()
+        assert (plane[:, corner:low, corner : 80 // step] == values[40]).all()
+        assert (plane[:, :corner, corner : 40 // step] == values[0]).all()
+        assert (plane[:, corner:, :corner] == values[0]).all()
+    white = brightness == WHITE
     rows, columns = np.nonzero(white[1])
+    assert all((plane[1, rows // 2, columns // 2] == GRAY).all() for plane in differences)
     assert (rows.min(), rows.max(), columns.min()) == (5, 11, 82 - 40 + 1)  # the 1 has an empty column before it
     assert columns.max() < 82 - 40 + 4 * 6
     assert white[0].sum() < white[1].sum()
@@ -159,15 +173,29 @@ def test_numbers_can_be_told_apart():
 def test_smaller_pictures_are_every_so_manyth_pixel(reduce, rows, columns, size):
     crops = noise(1, size, size) % 200
     heights = noise(1, rows, columns, seed=1) % 200
-    small = pictures(crops, heights, np.array([0]), minimum=10, maximum=120, reduce=reduce)[0]
+    small, *differences = (
+        plane[0] for plane in planes(pictures(crops, heights, np.array([0]), minimum=10, maximum=120, reduce=reduce))
+    )
     full = np.zeros((rows + size, columns + size), int)
     full[:size, :size] = crops[0]
     full[size:, size:] = heights[0]
-    expected = colours(10, 120)[np.minimum(full[::reduce, ::reduce], 120)]
+    shown = np.minimum(full[::reduce, ::reduce], 120)
+    expected = film_colours(10, 120)[0][shown]
     assert small.shape[0] % 2 == small.shape[1] % 2 == 0
     part = small[: expected.shape[0], : expected.shape[1]]
-    drawn = (part == 255).all(axis=-1)
+    drawn = part == WHITE
     np.testing.assert_array_equal(part[~drawn], expected[~drawn])
+    for plane, values in zip(differences, film_colours(10, 120)[1:], strict=True):
+        half = values[shown[::2, ::2]]
+        plane = plane[: half.shape[0], : half.shape[1]]
+        assert ((plane == half) | (plane == GRAY)).all()
+
+
+def test_colours_of_films_are_those_of_the_map():
+    red, green, blue = (colours(0, 255) / 255.0).T
+    bright = 0.299 * red + 0.587 * green + 0.114 * blue
+    exact = 16 + 219 * bright, 128 + 112 / 0.886 * (blue - bright), 128 + 112 / 0.701 * (red - bright)
+    assert abs(film_colours(0, 255) - np.array(exact)).max() <= 0.51
 
 
 @pytest.mark.parametrize(("every", "steps"), [(1, (7, 13)), (3, (7, 13)), (3, (1,) * 20), (30, (10, 10))])
@@ -196,7 +224,7 @@ def test_a_preview_copies_what_it_is_given(tmp_path, monkeypatch):
     def slow(self, crops, heights, numbers):
         assert begin.wait(10)
         seen.append(heights.copy())
-        self._film.write(np.zeros((1, 80, 100, 3), np.uint8))
+        self._film.write(np.zeros((1, 120, 100), np.uint8))
 
     monkeypatch.setattr(Preview, "_encode", slow)
     with Preview(tmp_path / "p.mp4", (60, 80), (20, 20), 30) as preview:
@@ -258,7 +286,10 @@ def test_a_preview_refuses_what_does_not_fit(tmp_path):
 def test_without_h264_the_movie_is_mpeg4_and_that_is_said(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(av.codec, "codecs_available", av.codec.codecs_available - {"libx264"})
     with FilmWriter(tmp_path / "x.mp4", 64, 48, 30, codec="h264") as film:
-        film.write(np.full((3, 48, 64, 3), (200, 30, 30), np.uint8))
+        red = np.empty((3, 72, 64), np.uint8)
+        for plane, value in zip(planes(red), (84, 106, 205), strict=True):  # of (200, 30, 30)
+            plane[:] = value
+        film.write(red)
     assert "MPEG-4" in caplog.text
     got, _ = rgb(tmp_path / "x.mp4")
     assert got.shape == (3, 48, 64, 3)
