@@ -109,9 +109,9 @@ def fit_frames(path: str, said_by: str, times: int, frames: int, on_mismatch: st
         raise FormatError(f"{told}: no frame is left; move that file away to have times of a constant rate")
     if on_mismatch == "error":
         raise FormatError(
-            f"{told}, one for each was expected, so that it is not known which belong together; if they begin "
-            f"together, pass on_mismatch='trim' for the first {min(times, frames):,} frames, or 'ignore' for all "
-            f"{frames:,} frames (those without a time follow at the usual distance)"
+            f"{told}; one for each was expected, and it is not known which belong together. If they begin together, "
+            f"pass on_mismatch='trim' for the first {min(times, frames):,} frames, or 'ignore' for all {frames:,} "
+            "(those without a time follow at the usual distance)"
         )
     log.warning("%s; on_mismatch=%r: they are taken to begin together", told, on_mismatch)
     return min(times, frames) if on_mismatch == "trim" else frames, ("times_differ",)
