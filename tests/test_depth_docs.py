@@ -168,3 +168,9 @@ def test_commands_in_guide_and_readme_are_there() -> None:
     for line in said:
         arguments = parser().parse_args(shlex.split(line)[1:])  # ends with an error where it cannot be
         assert arguments.run.startswith("reelarray.commands.")
+
+
+@pytest.mark.parametrize("option", ["flip", "flip_classifier"])
+def test_a_pickle_is_refused_with_what_to_do_instead(option: str) -> None:
+    with pytest.raises(ra.RecipeError, match=r"a pickled classifier is never loaded.*motion.*ONNX.*export_crops"):
+        ra.depth.resolve_config({option: "flip_classifier_k2_c57_10to13weeks.pkl"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def run(folder: Path) -> int:
     print(f"  {', '.join(f'{name}.png' for name in how)}, results_00.mp4")
     print(f"Numbers and crops: {made.results}; again as an array:")
     print(f"  >>> import reelarray as ra; ra.depth.open_results({str(made.results)!r})")
+    print(f"The same from a shell: reel depth extract {shlex.quote(str(session))} --flip motion")
     return OK
 
 

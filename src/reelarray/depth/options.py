@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import RecipeError
+from .classifiers import PICKLES, no_pickles
 from .optionkinds import KINDS, MODELS
 from .optiontable import TABLE, Option
 from .yamlfiles import plain, read_yaml
@@ -171,6 +172,8 @@ def _check(option: Option, value: Any, where: str) -> tuple[Any, list[str]]:
     try:
         found = check(value)
     except (ValueError, TypeError, OverflowError):
+        if option.kind == "flip" and str(value).lower().endswith(PICKLES):
+            raise RecipeError(where + no_pickles(name, value)) from None
         raise RecipeError(f"{where}{name} is {value!r}; {expected} was expected ({option.meaning})") from None
     if option.kind in ("odd count", "odd size", "medians") and found not in (
         value,

@@ -125,7 +125,7 @@ def test_even_sizes_of_medians_become_odd(value) -> None:
         ({"intrinsics": {"fx": 360, "fy": -1}}, "intrinsics"),
         ({"bg_roi_depth_range": [750, 650]}, "two rising numbers"),
         ({"bg_roi_index": []}, "bg_roi_index"),
-        ({"flip": "model.pkl"}, "a file .onnx or .npz"),
+        ({"flip": "model.h5"}, "a file .onnx or .npz"),
         ({"min_height": 120}, "min_height 120 is not below max_height 120"),
         ({"model_smoothing_clips": [-150, -300]}, "a lower and a higher one"),
         ({"manual_set_depth_range": True, "bg_roi_depth_range": "auto"}, "needs bg_roi_depth_range"),
