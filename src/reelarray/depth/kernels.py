@@ -329,8 +329,12 @@ class Turn:
             return images
         out = images.copy()
         for name in ("frames", "cleaned", "mask"):
-            out[name] = half_turn(images[name], pose["turns"] % 2 == 1)
+            out[name] = self.one(images[name], pose)
         return out
+
+    def one(self, crops: np.ndarray, pose: np.ndarray) -> np.ndarray:
+        """The same of crops of one kind."""
+        return np.ascontiguousarray(crops) if self.compat else half_turn(crops, pose["turns"] % 2 == 1)
 
 
 @dataclass(frozen=True)

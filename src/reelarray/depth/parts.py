@@ -58,8 +58,8 @@ def _bytes_of(records: np.ndarray) -> bytes:
     return body + _LENGTH.pack(zlib.crc32(body))
 
 
-def read_part(path: Path) -> np.ndarray:
-    """The records of a block; of numbers, records of a field `VALUE`.
+def read_part(path: Path, *, images: bool = True) -> np.ndarray:
+    """The records of a block, without `images` only what is no image; of numbers, records of a field `VALUE`.
 
     Raises
     ------
@@ -71,9 +71,10 @@ def read_part(path: Path) -> np.ndarray:
     (size,) = _LENGTH.unpack_from(data)
     head: dict[str, Any] = json.loads(data[_LENGTH.size : _LENGTH.size + size])
     rows, at = head["rows"], _LENGTH.size + size
-    out = np.empty(rows, np.dtype([(name, kind, tuple(shape)) for name, kind, shape, _ in head["fields"]]))
+    wanted = {name: (kind, tuple(shape)) for name, kind, shape, _ in head["fields"] if images or not shape}
+    out = np.empty(rows, np.dtype([(name, *how) for name, how in wanted.items()]))
     for name, kind, shape, length in head["fields"]:
-        if rows:
+        if rows and name in wanted:
             out[name] = np.frombuffer(LZ4().decode(data[at : at + length]), kind).reshape(rows, *shape)
         at += length
     return out

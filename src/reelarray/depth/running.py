@@ -31,7 +31,7 @@ from ..sinks.files import refusals
 from ..sinks.journal import Journal, OutputHeld
 from . import kernels
 from .converting import convert_raw_to_avi
-from .extract import Steps, small, trimmed
+from .extract import Steps, trimmed
 from .heights import heights
 from .movies import Preview
 from .options import Options, resolve_config
@@ -310,17 +310,17 @@ class _Run:
             turn = kernels.Turn(look.compat)
             for start, records in blocks.images():
                 rows = slice(start, start + len(records))
-                turned = turn(records, pose.values[rows], lead=0, trail=0)
+                crops, mask = (turn.one(records[name], pose.values[rows]) for name in ("frames", "mask"))
                 file.write(
                     start,
-                    np.ascontiguousarray(turned["frames"]),
-                    np.ascontiguousarray(turned["mask"]),
+                    crops,
+                    mask,
                     {name: numbers[name][rows] for name in numbers.dtype.names or ()},
                     flips=None if flips is None else flips.values[rows],
                     flags=flags[rows],
                 )
                 if movie is not None:
-                    _show(movie, steps, turned["frames"], rows, o["preview_every"])
+                    _show(movie, steps, crops, rows, o["preview_every"])
         self._lap("file")
         return count_flags(flags)
 
@@ -377,7 +377,7 @@ def _show(movie: Preview, steps: Steps, crops: np.ndarray, rows: slice, every: i
     for some in (shown[k : k + together] for k in range(0, len(shown), together)):
         frames = table.read(int(some[0]), int(some[-1]) + 1)[::every]
         raw[some - rows.start] = heights(arena.within(frames), floor, arena.inside, arena.box, **limits)
-    movie.write(np.ascontiguousarray(crops), raw)
+    movie.write(crops, raw)
 
 
 class _Stopped(Exception):
@@ -478,9 +478,9 @@ class _Parts:
             return False
         return bool(zlib.crc32(path.read_bytes()) == record["crc"])
 
-    def parts(self, stage: str) -> Iterator[np.ndarray]:
+    def parts(self, stage: str, *, images: bool = True) -> Iterator[np.ndarray]:
         for k in range(self._made[stage]):
-            yield read_part(self.folder / f"{stage}-{k:06d}.part")
+            yield read_part(self.folder / f"{stage}-{k:06d}.part", images=images)
 
     def images(self) -> Iterator[tuple[int, np.ndarray]]:
         """(number of the first frame, records with images) of each block."""
@@ -491,13 +491,7 @@ class _Parts:
 
     def vectors(self, stage: str) -> xr.DataArray:
         """Records of all frames without their images."""
-        found = []
-        for records in self.parts(stage):
-            out = np.empty(len(records), small(records.dtype))
-            for name in out.dtype.names or ():
-                out[name] = records[name]
-            found.append(out)
-        return self._labelled(np.concatenate(found))
+        return self._labelled(np.concatenate(list(self.parts(stage, images=False))))
 
     def _labelled(self, rows: np.ndarray) -> xr.DataArray:
         return label(rows, clock(self.steps.rec))
