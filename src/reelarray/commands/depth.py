@@ -199,9 +199,9 @@ def _look(arguments: argparse.Namespace, plan: BatchPlan, how: Mapping[str, Any]
             from ..clusters.settings import settings
             from ..clusters.systems import worker_script
 
-            chosen = settings(start[0], start[1], **start[2])
-            say(f"cluster   {chosen.kind}, {chosen.jobs:,} worker jobs, each of this script:\n\n", sys.stdout)
-            say(f"{worker_script(chosen)}\n", sys.stdout)
+            asked = settings(start[0], start[1], **start[2])
+            jobs = f"{asked.jobs:,} worker job{'s'[: asked.jobs > 1]}"
+            say(f"cluster   {asked.kind}, {jobs}, each of this script:\n\n{worker_script(asked)}\n", sys.stdout)
     _write_table(table, arguments.csv)
     return OK
 

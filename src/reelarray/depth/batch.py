@@ -161,11 +161,14 @@ def carry_out(
         if folder is not None and plan.units:
             with refusals(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-            notes.journal = Journal.hold(folder, folder.parent)
+            notes.journal = Journal.hold(folder, plan.root or folder)
             stack.callback(notes.journal.close)
             notes.before(notes.journal.records, retry_failed)
         todo = notes.left()
         start = None if client is not None else asked_for(cluster, preset, plan.said, settings or {}, len(todo))
+        for unit in todo:
+            if reason := notes.again.get(unit.name):
+                tell(f"again     {unit.path}: {reason}")
         crew = Crew(stop, None if isinstance(cluster, str) else cluster, client, start, tell, beside)
         notes.tell()
         why, ending = "", ""
@@ -213,7 +216,7 @@ def _one_by_one(todo: Sequence[Unit], notes: _Notes, crew: Crew, stop: Stop, for
 
 def _on_workers(todo: Sequence[Unit], notes: _Notes, crew: Crew, stop: Stop, force: bool) -> bool:
     """On a cluster, a recording a task; False when stopped."""
-    arguments = {unit.name: (unit.path, unit.options, force) for unit in todo}
+    arguments: dict[Any, tuple[Any, ...]] = {unit.name: (unit.path, unit.options, force) for unit in todo}
     calls = Calls(_extract_on_worker, arguments, name="extract-recording")
     with crew() as (client, watch):
 
@@ -255,6 +258,7 @@ class _Notes:
     ) -> None:
         self.plan, self.in_place, self.progress = plan, in_place, progress
         self.journal: Journal | None = None
+        self.again = {unit.name: why for unit in plan.units.values() if (why := unit.outdated())}
         self.made: dict[str, Extracted] = {}
         self.wrong: dict[str, Record] = {}
 
@@ -340,7 +344,7 @@ class _Notes:
             wrong = self.wrong[unit.name]
             row |= {"status": "failed", "error": f"{wrong['type']}: {wrong['message']}"}
             return row | {"seconds": wrong.get("seconds", math.nan)}
-        return row
+        return row | {"error": self.again.get(unit.name, "")}
 
 
 def _counts(flagged: Mapping[str, int]) -> dict[str, int]:

@@ -51,6 +51,15 @@ class Unit:
         options = None if of_any else self.options
         return next((path for path in self.statuses if is_done(path, options, input=facts)), None)
 
+    def outdated(self) -> str:
+        """Why results that are complete are of something else, "" where they are not."""
+        if (found := self.complete(of_any=True)) is None:
+            return ""
+        try:
+            return is_done(found, self.options, input=recording_facts(self.path)).reason
+        except OSError:
+            return ""
+
 
 @dataclass(frozen=True)
 class BatchPlan:
@@ -175,14 +184,14 @@ def _sources(given: Recordings, common: Options) -> tuple[list[Path], dict[str, 
 
 
 def _below(folder: Path, common: Options) -> Found:
-    index = common["bg_roi_index"]
+    index, output = common["bg_roi_index"], common["output_dir"] or "proc"
     return find_recordings(
         folder,
         common["extensions"],
         skip_checks=common["skip_checks"],
         complete=True,  # of which options is looked at here
         bg_roi_index=index if isinstance(index, int) else index[0],
-        output_dir=common["output_dir"] or "proc",
+        output_dir="proc" if os.path.isabs(output) else output,  # what then meets is found here
     )
 
 
