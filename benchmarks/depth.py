@@ -112,7 +112,7 @@ def whole(settings: Settings, frames: int) -> Table:
             "Frames a second of CPU time, the scene and writing included. Ours finds the floor by RANSAC, says which "
             "way the animal faces, and keeps what is done on the disk as it goes, so that it can be killed; the loop "
             "takes the patch near the median depth for the arena, and does neither. Imports count in one row only, "
-            "their memory in all."
+            "their memory in all; that of the loop has the pages of its memory map, which the system can take back."
         ],
     )
     for name, count in counts.items():
