@@ -63,8 +63,9 @@ def run(folder: Path) -> int:
     print(f"\nBeside the truth: {_beside_the_truth(x, truth)}")
     print(f"\nPictures and the preview are in {results}:")
     print(f"  {', '.join(f'{name}.png' for name in how)}, results_00.mp4")
-    print(f"Numbers and crops: {made.results}; again as an array:")
-    print(f"  >>> import reelarray as ra; ra.depth.open_results({str(made.results)!r})")
+    numbers = results / made.results.name
+    print(f"Numbers and crops: {numbers}; again as arrays:")
+    print(f"  >>> import reelarray as ra; ra.depth.open_results({str(numbers)!r})")
     print(f"The same from a shell: reel depth extract {shlex.quote(str(session))} --flip motion")
     return OK
 
