@@ -184,6 +184,7 @@ class _Run:
             parts.mkdir(exist_ok=True)
         journal = Journal.hold(parts, self.folder / f"results_{index:02d}.h5")
         try:
+            _tidy(self.folder)
             made = self._extract(journal, parts, index, workers, stop, beat)
         finally:
             journal.close()
@@ -350,6 +351,14 @@ class _Run:
         now = time.monotonic()
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
         self._since = now
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what killed runs left half written, where no run of another arena is at work."""
+    left = list(folder.glob(".*.part"))
+    if len(list(folder.glob(".results_*.parts"))) == 1:
+        for path in left:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
