@@ -207,6 +207,15 @@ def test_killed_again_and_again(folder: Path, undisturbed: Any) -> None:
     assert content(folder) == undisturbed["one"][0]
 
 
+def test_killed_when_all_was_done(folder: Path, undisturbed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks that were left go, though nothing else is to be done."""
+    with monkeypatch.context() as patched:
+        patched.setattr(running.shutil, "rmtree", lambda *args, **how: os._exit(KILLED))
+        assert killed(lambda: run(folder))
+    assert (folder / "proc/.results_00.parts").is_dir()
+    finish(folder, "one", undisturbed)
+
+
 # ---- asked to stop ---------------------------------------------------------------------------------------------------
 
 

@@ -136,7 +136,9 @@ def extract_recording(
         status = folder / f"results_{index:02d}.yaml"
         done = is_done(status, chosen, input=recording_facts(source))
         if done and not (force or chosen["force"]):
-            return Extracted(source, folder, folder / f"results_{index:02d}.h5", note="complete already")
+            results = folder / f"results_{index:02d}.h5"
+            _sweep(_parts_of(folder, index), results)
+            return Extracted(source, folder, results, note="complete already")
         if done.reason and status.is_file() and not why:
             why = f"extracted again: {done.reason}"
     with refusals(folder):
@@ -179,7 +181,7 @@ class _Run:
 
     def __call__(self, workers: driving.Workers, stop: driving.Stop | None, beat: Callable[[int, int], None]) -> Any:
         index = self._index()
-        parts = self.folder / f".results_{index:02d}.parts"
+        parts = _parts_of(self.folder, index)
         with refusals(self.folder):
             parts.mkdir(exist_ok=True)
         journal = Journal.hold(parts, self.folder / f"results_{index:02d}.h5")
@@ -351,6 +353,18 @@ class _Run:
         now = time.monotonic()
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
         self._since = now
+
+
+def _parts_of(folder: Path, index: int) -> Path:
+    return folder / f".results_{index:02d}.parts"
+
+
+def _sweep(parts: Path, results: Path) -> None:
+    """Remove the blocks of a run that was killed when its results were complete."""
+    if parts.is_dir():
+        with suppress(ReelError, OSError):  # somebody makes them again, or nothing may be written here
+            Journal.hold(parts, results).close()
+            shutil.rmtree(parts)
 
 
 def _tidy(folder: Path) -> None:
