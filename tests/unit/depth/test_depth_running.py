@@ -15,6 +15,7 @@ import pytest
 
 import reelarray as ra
 from reelarray.demo.depth import make_session
+from reelarray.depth import kernels
 from reelarray.depth.extract import extract
 from reelarray.depth.optiontable import TABLE
 from reelarray.depth.running import extract_recording
@@ -175,6 +176,21 @@ def test_a_run_is_the_lazy_dataset(folder: Path, options: dict[str, Any], monkey
         with h5py.File(found.results) as file:
             assert file["metadata/extraction/first_frame_idx"][()].tolist() == [3]
             assert file["metadata/extraction/last_frame_idx"][()].tolist() == [66]
+
+
+def test_a_tracker_fits_each_frame_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are driven some at a time, and each would need the whole chain before it."""
+    fitted = []
+    fit = kernels.Fit.__call__
+
+    def counted(self: Any, both: np.ndarray, state: Any) -> Any:
+        fitted.append(len(both))
+        return fit(self, both, state)
+
+    monkeypatch.setattr(kernels.Fit, "__call__", counted)
+    monkeypatch.setattr("reelarray.depth.running.STRETCH", 4)
+    extract_recording(folder / "depth.dat", {**QUIET, "chunk_size": 1}, use_tracking_model=True, angle_hampel_span=3)
+    assert fitted == [1] * FRAMES
 
 
 def always(crops: np.ndarray) -> np.ndarray:
