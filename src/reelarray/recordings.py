@@ -197,7 +197,7 @@ def segments(x: xr.DataArray) -> pd.DataFrame:
     # Frames that were timed one by one are one segment, as long as nothing lies between them.
     timed = c.length[some] == 1
     same = np.append(False, (source[some][1:] == source[some][:-1]) & timed[:-1])[: some.sum()]
-    heads = np.flatnonzero(~(joined & same & (source[some] != None)))  # noqa: E711
+    heads = np.flatnonzero(~(joined & same))
     tails = np.append(heads[1:], len(joined))[: len(heads)] - 1
     counts = np.add.reduceat(rows[some], heads) if len(heads) else rows[some]
     table = {

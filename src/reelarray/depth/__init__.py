@@ -27,6 +27,7 @@ _WHERE = {
     "find_recordings": "finding:find_recordings",
     "generate_index": "index:generate_index",
     "generate_index_from_agg_res": "index:generate_index_from_agg_res",
+    "get_roi": "roi:get_roi",
     "handle_extract_metadata": "acquisition:handle_extract_metadata",
     "load_extraction_meta_from_h5s": "resultsread:load_extraction_meta_from_h5s",
     "open_results": "resultsread:open_results",

@@ -19,6 +19,7 @@ from ..formats.depth.session import folder_name
 from ..sinks.journal import FOLDER
 from .finding import Found, find_recordings
 from .options import Options, resolve_config, session_config
+from .optiontable import TABLE
 from .running import results_folder
 from .status import is_done, recording_facts
 from .yamlfiles import read_yaml
@@ -112,6 +113,7 @@ def plan_recordings(
     """
     raw = dict(read_yaml(config)) if isinstance(config, str | os.PathLike) else dict(config or {})
     common = resolve_config(config, **options)
+    raw = {name: value for name, value in raw.items() if name in TABLE}  # others were named, or refused
     if recordings is None:
         recordings = common["input_dir"]
     if recordings is None:

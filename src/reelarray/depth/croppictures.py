@@ -54,7 +54,7 @@ def plot_crops(
 
     >>> from matplotlib.figure import Figure
     >>> from reelarray import recording
-    >>> x = recording(np.full((30, 8, 8), 40, "u1"), rate=30, dims=("crop_y", "crop_x")).rename("frames").to_dataset()
+    >>> x = recording(np.full((30, 8, 8), 40, "u1"), rate=30, dims=("y", "x")).rename("frames").to_dataset()
     >>> [text.get_text() for text in plot_crops(x, n=3, ax=Figure().add_subplot()).texts]
     ['0.17 s', '0.50 s', '0.83 s']
     """
@@ -129,7 +129,7 @@ def plot_heading(
 
     >>> from matplotlib.figure import Figure
     >>> from reelarray import recording
-    >>> x = recording(np.full((60, 8, 8), 40, "u1"), rate=30, dims=("crop_y", "crop_x")).rename("frames").to_dataset()
+    >>> x = recording(np.full((60, 8, 8), 40, "u1"), rate=30, dims=("y", "x")).rename("frames").to_dataset()
     >>> for name, each in (("angle", 0), ("centroid_y_px", 0), ("centroid_x_px", 1), ("centroid_y_mm", 0)):
     ...     x[name] = ("time", each * np.arange(60.0))
     >>> x["centroid_x_mm"] = 2 * x.centroid_x_px

@@ -29,7 +29,7 @@ from .tracker import PARAMETERS, Tracker
 
 log = logging.getLogger(__name__)
 
-CROP = ("crop_y", "crop_x")
+CROP = ("y", "x")
 ABOUT = {
     "frames": ("mm", "heights of the aligned crops above the floor"),
     "frames_mask": ("1", "the animal in the crops"),
@@ -59,7 +59,7 @@ def extract(
 
     Returns
     -------
-    Dataset : `frames` (time, crop_y, crop_x) heights [mm]; `frames_mask` the animal (log-likelihoods float32 where it
+    Dataset : `frames` (time, y, x) heights [mm]; `frames_mask` the animal (log-likelihoods float32 where it
         is tracked); the scalars of `results_00.h5` and speeds a second, float32, NaN where nothing was found; `flags`
         (bits of `ra.depth.Seen`); `flips` with a flip method. Coordinate `timestamps` [ms] where the camera gave times
 

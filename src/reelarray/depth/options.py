@@ -67,7 +67,7 @@ class Options(Mapping[str, Any]):
 def resolve_config(
     given: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     *,
-    unknown: Literal["error", "note"] = "error",
+    unknown: Literal["error", "note"] | None = None,
     **overrides: Any,
 ) -> Options:
     """Check options and complete them with their defaults; what was given is not changed.
@@ -75,7 +75,8 @@ def resolve_config(
     Parameters
     ----------
     given : options by name, or a YAML file of them, such as the config.yaml of moseq2-extract
-    unknown : "note" only names options that do not exist
+    unknown : "note" only names options that do not exist, "error" refuses them; unless given, those of a file, which
+        other tools may read as well, are named, and all others refused
     **overrides : options that win over those of `given`
 
     Raises
@@ -97,10 +98,12 @@ def resolve_config(
     if isinstance(given, str | os.PathLike):
         where, given = f"{os.fspath(given)}: ", read_yaml(given)
     old = given.notes if isinstance(given, Options) else ()
-    asked = {**(given or {}), **overrides}
+    given = given or {}
+    asked = {**given, **overrides}
     strange = [name for name in asked if name not in TABLE]
-    if strange and unknown == "error":
-        told = ", ".join(f"{name}{_near(name)}" for name in strange)
+    refused = [name for name in strange if unknown == "error" or (unknown is None and not (where and name in given))]
+    if refused:
+        told = ", ".join(f"{name}{_near(name)}" for name in refused)
         raise RecipeError(f"{where}there is no option {told}: mend the name, or leave it out")
     notes = [f"{name} is unknown{_near(name)} and has no effect" for name in strange]
     chosen = {option.name: option.default for option in TABLE.values()}

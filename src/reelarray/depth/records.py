@@ -28,7 +28,8 @@ SHARE_HIGH = 0.01  # of the pixels of the arena
 SHARE_SECOND = 0.5  # of the area of the largest object
 
 # Position (px, column and row of the crop of the arena), main axis (rad, mathematical sense: y points down, so that
-# its direction in the image is -orientation; modulo pi, in (-pi/2, pi/2]), lengths of both axes (px). NaN: nothing found.
+# its direction in the image is -orientation; modulo pi, in (-pi/2, pi/2]), lengths of both axes (px). NaN: nothing
+# was found.
 FEATURES = np.dtype(
     [("x", "f8"), ("y", "f8"), ("orientation", "f8"), ("major", "f8"), ("minor", "f8"), ("flags", "u1")]
 )

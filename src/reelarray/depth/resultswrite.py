@@ -57,8 +57,8 @@ def write_results(
     missing += [name for name in ("uuid", "true_depth") if name not in x.attrs]
     if missing:
         raise RecordingError(
-            f"{', '.join(missing)} are missing; a Dataset as open_results returns was expected. What extract describes is "
-            "written by extract_recording, which sees each frame once; or keep it with to_zarr of xarray"
+            f"{', '.join(missing)} are missing; a Dataset as open_results returns was expected. What extract describes "
+            "is written by extract_recording, which sees each frame once; or keep it with to_zarr of xarray"
         )
     count = x.sizes["time"]
     if block < 1:

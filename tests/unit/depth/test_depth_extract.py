@@ -102,7 +102,7 @@ def test_heads_are_to_the_right(long: Case) -> None:
 
 def test_names_units_and_labels(short: Case, usual: xr.Dataset) -> None:
     assert set(usual) == {"frames", "frames_mask", "flags", *SCALARS, *EXTRA_SCALARS}
-    assert usual["frames"].dims == ("time", "crop_y", "crop_x")
+    assert usual["frames"].dims == ("time", "y", "x")
     assert usual["frames"].shape == usual["frames_mask"].shape == (90, 80, 80)
     assert (usual["frames"].dtype, usual["frames_mask"].dtype) == (np.uint8, np.bool_)
     for name in (*SCALARS, *EXTRA_SCALARS):
@@ -268,7 +268,7 @@ def test_filters_do_not_cross_long_gaps(tmp_path: Path) -> None:
     given = scene(rec, camera_type="kinect")
     stays = extract(rec, given, temporal_filter_size=5).compute()
     crosses = extract(rec, given, temporal_filter_size=5, max_gap=100).compute()
-    differs = np.flatnonzero((stays["frames_mask"] != crosses["frames_mask"]).any(("crop_y", "crop_x")))
+    differs = np.flatnonzero((stays["frames_mask"] != crosses["frames_mask"]).any(("y", "x")))
     assert set(differs) <= {18, 19, 20, 21}
     assert len(differs) > 1
     parts = (rec.isel(time=part) for part in (slice(20), slice(20, 40)))

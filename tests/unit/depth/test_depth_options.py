@@ -140,9 +140,19 @@ def test_impossible_values_are_named(given, said) -> None:
 def test_errors_name_the_file(tmp_path: Path) -> None:
     path = write_yaml(tmp_path / "config.yaml", {"min_hight": 3})
     with pytest.raises(RecipeError, match=r"config\.yaml: there is no option min_hight"):
-        resolve_config(path)
-    with pytest.warns(UserWarning, match=r"min_hight is unknown \(min_height\?\)"):
-        assert "min_hight" not in resolve_config(path, unknown="note")
+        resolve_config(path, unknown="error")
+
+
+def test_unknown_options_of_a_file_are_named_and_others_refused(tmp_path: Path) -> None:
+    path = write_yaml(tmp_path / "config.yaml", {"min_hight": 3, "max_height": 80})
+    with pytest.warns(UserWarning, match=r"config\.yaml: min_hight is unknown \(min_height\?\)"):
+        found = resolve_config(path)
+    assert "min_hight" not in found
+    assert found["max_height"] == 80
+    with pytest.raises(RecipeError, match=r"there is no option max_hight"):
+        resolve_config(path, max_hight=3)
+    with pytest.warns(UserWarning, match="min_hight is unknown"):
+        assert resolve_config({"min_hight": 3}, unknown="note")["min_height"] == 10
 
 
 @pytest.mark.parametrize("given", ["/models/flip.pkl", "flip.p", "model.onnx", 3])

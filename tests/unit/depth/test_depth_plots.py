@@ -49,7 +49,7 @@ def session(frames: int = FRAMES, *, absolute: bool = True) -> xr.Dataset:
     clock = SampleClock.of_segments(START * absolute + ns, np.ones(frames, int), RATE, absolute=absolute)
     crops = np.zeros((frames, SIZE, SIZE + 4), "u1")
     crops[:, 8:12, 4:22] = (np.arange(frames) % 250 + 1)[:, None, None]
-    x = label(crops, clock, dims=("crop_y", "crop_x"), attrs={"units": "mm"}, name="frames").to_dataset()
+    x = label(crops, clock, dims=("y", "x"), attrs={"units": "mm"}, name="frames").to_dataset()
     turn = ns / 1e9
     values = {
         "centroid_x_px": 50 + 40 * np.cos(turn),
