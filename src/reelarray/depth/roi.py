@@ -9,11 +9,10 @@ from typing import Any
 
 import xarray as xr
 
-from ..opening import open_recording
 from .extract import trimmed
-from .options import Options, resolve_config
+from .options import resolve_config
 from .optiontable import SCENE
-from .running import naming, results_folder
+from .running import naming, opened, results_folder
 from .scene import scene, write_scene
 
 _SCENE = (*(option.name for option in SCENE), "camera_type", "intrinsics", "compat")
@@ -54,17 +53,6 @@ def get_roi(
         raise FileNotFoundError(f"there is no recording {source}; a .dat, .avi, .mkv or .tar.gz file was expected")
     folder = results_folder(source, chosen["output_dir"])
     with naming(source):
-        rec = trimmed(_opened(source, chosen), chosen)
+        rec = trimmed(opened(source, chosen), chosen)
         found = scene(rec, folder=folder, **{name: chosen[name] for name in _SCENE})
     return found, write_scene(found, folder)
-
-
-def _opened(source: Path, chosen: Options) -> xr.DataArray:
-    given: dict[str, Any] = {"on_mismatch": chosen["on_mismatch"]}
-    if chosen["frame_size"] is not None:
-        given |= {"width": chosen["frame_size"][0], "height": chosen["frame_size"][1]}
-    if source.suffix.lower() != ".dat" and chosen["mapping"] != "DEPTH":
-        given["stream"] = chosen["mapping"]
-    if chosen["fps"] != 30.0:
-        given["fps"] = chosen["fps"]
-    return open_recording(source, format="depth", cache=False, chunks=chosen["chunk_size"], **given)

@@ -1,53 +1,40 @@
-"""One recording, from its file to its results: blocks of records on disk, noted in a journal, and one file of them."""
+"""One recording, from its file to its results: opened, its scene found, its stages made, one file written of them."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import os
 import shutil
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from .. import driving, graph
+from .. import driving
 from ..errors import RecordingError, ReelError, Unwritable
 from ..formats.depth.archive import is_archive
 from ..formats.depth.session import METADATA, default_metadata, folder_name
 from ..opening import open_recording
-from ..recordings import clock, label
 from ..sinks.atomic import writing
-from ..sinks.blocks import Blocks
 from ..sinks.files import refusals
 from ..sinks.journal import Journal, OutputHeld
-from . import kernels
 from .converting import convert_raw_to_avi
 from .extract import Steps, trimmed
-from .heights import heights
-from .movies import Preview
+from .finishing import write_file
 from .options import Options, resolve_config
 from .optiontable import SCENE
-from .parts import VALUE, WRITTEN, PartWriter, read_part
-from .results import Extraction, ResultsFile
-from .scene import camera_of, scene, write_scene
-from .status import begin_status, complete_status, count_flags, fail_status, is_done, recording_facts
+from .scene import scene, write_scene
+from .stages import Stages
+from .status import begin_status, complete_status, fail_status, is_done, recording_facts
 
 log = logging.getLogger(__name__)
 
-# Stages of blocks: what is seen in frames, and crops where these have to wait for what frames around a frame say of it;
-# before, where a tracker follows the animal, its Gaussians; between, how sure it is, and what is said of crops.
-SEEN, CUT, FOLLOWED, SURE, ASKED = "seen", "cut", "followed", "sure", "asked"
-_SHOWN = 20  # frames that a preview reads at once: new memory of a whole block costs more than reading it
-STRETCH = 64  # blocks of a tracker that are made of one graph: to go on, a chain has to begin at the first of them
 _SCENE = {option.name for option in SCENE} | {"camera_type", "intrinsics", "compat"}
 
 
@@ -158,6 +145,25 @@ def results_folder(source: Path, output_dir: str | None) -> Path:
     return source.parent / (output_dir or "proc")
 
 
+def opened(source: Path, options: Options) -> xr.DataArray:
+    """A recording as the options say that it is read."""
+    given: dict[str, Any] = {"on_mismatch": options["on_mismatch"]}
+    if options["frame_size"] is not None:
+        given |= {"width": options["frame_size"][0], "height": options["frame_size"][1]}
+    if source.suffix.lower() != ".dat" and options["mapping"] != "DEPTH":
+        given["stream"] = options["mapping"]
+    if options["fps"] != 30.0:
+        given["fps"] = options["fps"]
+    if options["on_mismatch"] != "error":  # also a film that was never finished has fewer frames than times
+        given["on_bad"] = "use"
+    try:
+        return open_recording(source, format="depth", cache=False, chunks=options["chunk_size"], **given)
+    except RecordingError as error:
+        if "on_bad='use'" not in str(error):
+            raise
+        raise RecordingError(str(error).replace("on_bad='use'", "on_mismatch='trim'")) from None  # as it is called here
+
+
 def _write_default_metadata(source: Path) -> None:
     path = source.with_name(METADATA)
     if not (path.exists() or is_archive(source.name)):
@@ -222,12 +228,12 @@ class _Run:
                 rec = trimmed(rec, self.options)
                 steps = Steps.of(rec, self._scene(rec), self.options)
             self._lap("scene")
-            blocks = _Parts(self, steps, journal, parts)
-            if not blocks.make(workers, stop, beat):
+            stages = Stages(steps, journal, parts, self.input)
+            if not stages.make(workers, stop, beat):
                 note = "stopped; the same call goes on"
                 return Extracted(self.source, self.folder, path.with_suffix(".h5"), complete=False, note=note)
             self._lap("blocks")
-            flagged = self._write(blocks, steps, path, status.uuid, metadata)
+            flagged = write_file(stages, path, status.uuid, metadata, self._lap)
             true_depth = float(steps.scene.attrs["true_depth"])
             profile = self.seconds if self.options["profile"] else None
             complete_status(path, status, true_depth=true_depth, flagged=flagged, profile=profile)
@@ -245,24 +251,11 @@ class _Run:
         )
 
     def _opened(self, path: Path) -> xr.DataArray:
-        o = self.options
-        given: dict[str, Any] = {"on_mismatch": o["on_mismatch"]}
-        if o["frame_size"] is not None:
-            given |= {"width": o["frame_size"][0], "height": o["frame_size"][1]}
-        if self.source.suffix.lower() != ".dat" and o["mapping"] != "DEPTH":
-            given["stream"] = o["mapping"]
-        if o["fps"] != 30.0:
-            given["fps"] = o["fps"]
-        if o["on_mismatch"] != "error":  # also a film that was never finished has fewer frames than times
-            given["on_bad"] = "use"
         try:
-            return open_recording(self.source, format="depth", cache=False, chunks=o["chunk_size"], **given)
+            return opened(self.source, self.options)
         except Exception as error:
-            said = str(error)
-            if isinstance(error, RecordingError) and "on_bad='use'" in said:  # which is called so here
-                error = RecordingError(said.replace("on_bad='use'", "on_mismatch='trim'"))
-            fail_status(path, begin_status(path, o, input=self.input), error)
-            raise error from None
+            fail_status(path, begin_status(path, self.options, input=self.input), error)
+            raise
 
     def _scene(self, rec: xr.DataArray) -> xr.Dataset:
         given = {name: self.options[name] for name in _SCENE if name not in ("recompute_bg", "overlap_roi")}
@@ -270,71 +263,6 @@ class _Run:
         found = scene(rec, folder=self.folder, **given)
         write_scene(found, self.folder)
         return found
-
-    def _write(
-        self, blocks: _Parts, steps: Steps, path: Path, uuid: str, metadata: Mapping[str, Any]
-    ) -> dict[str, int]:
-        """The one file, block by block, and the preview beside it."""
-        pose, flips = blocks.pose()
-        numbers = steps.scalars(blocks.vectors(CUT if steps.in_two else SEEN), pose).values
-        self._lap("vectors")
-        flags = pose.values["flags"]
-        look, o = steps.look, self.options
-        found = steps.scene
-        first = o["frame_trim"][0]
-        facts = Extraction(
-            found["background"].values,
-            found["roi"].values,
-            found["first_frame"].values,
-            first,
-            first + len(flags),
-            float(found.attrs["true_depth"]),
-            (steps.arena.box[2], steps.arena.box[0]),
-            {"plane": found["plane"].values, "camera": json.dumps(dataclasses.asdict(camera_of(found)))},
-        )
-        with ExitStack() as stack:
-            movie = self._preview(stack, steps, path.with_suffix(".mp4"))
-            file = stack.enter_context(
-                ResultsFile(
-                    path.with_suffix(".h5"),
-                    frames=len(flags),
-                    crop_size=look.crop_size,
-                    frame_dtype=look.dtype,
-                    mask_dtype="f4" if steps.tracking else "?",
-                    uuid=uuid,
-                    acquisition=metadata,
-                    extraction=facts,
-                    parameters=o,
-                    timestamps=steps.times,
-                    flips=flips is not None,
-                    flags=True,
-                )
-            )
-            turn = kernels.Turn(look.compat)
-            for start, records in blocks.images():
-                rows = slice(start, start + len(records))
-                crops, mask = (turn.one(records[name], pose.values[rows]) for name in ("frames", "mask"))
-                file.write(
-                    start,
-                    crops,
-                    mask,
-                    {name: numbers[name][rows] for name in numbers.dtype.names or ()},
-                    flips=None if flips is None else flips.values[rows],
-                    flags=flags[rows],
-                )
-                if movie is not None:
-                    _show(movie, steps, crops, rows, o["preview_every"])
-        self._lap("file")
-        return count_flags(flags)
-
-    def _preview(self, stack: ExitStack, steps: Steps, path: Path) -> Preview | None:
-        if not self.options["write_movie"]:
-            return None
-        look = steps.look
-        every = self.options["preview_every"]
-        size = steps.arena.inside.shape
-        how = {"minimum": look.minimum, "maximum": look.maximum, "every": every}
-        return stack.enter_context(Preview(path, (size[0], size[1]), look.crop_size, steps.rate, **how))
 
     def _compressed(self, made: Extracted) -> Extracted:
         """The raw recording as a film; results stand where none can be made of it."""
@@ -386,165 +314,3 @@ def naming(source: Path) -> Iterator[None]:
 
 def _told(flagged: Mapping[str, int], frames: int) -> str:
     return ", ".join(f"{name} in {count} of {frames} frames" for name, count in flagged.items())
-
-
-def _show(movie: Preview, steps: Steps, crops: np.ndarray, rows: slice, every: int) -> None:
-    """The frames of a block that are shown, a few at a time; of others nothing is read."""
-    shown = np.arange(rows.start, rows.stop)
-    shown = shown[shown % every == 0]
-    arena, look, table = steps.arena, steps.look, graph.rows(steps.rec.data)
-    assert table is not None  # it was opened from a file
-    raw = np.zeros((len(crops), *arena.inside.shape), look.dtype)
-    limits: dict[str, Any] = {"minimum": look.minimum, "maximum": look.maximum, "dtype": look.dtype}
-    floor, together = np.floor(arena.floor), max(1, _SHOWN // every)
-    for some in (shown[k : k + together] for k in range(0, len(shown), together)):
-        frames = table.read(int(some[0]), int(some[-1]) + 1)[::every]
-        raw[some - rows.start] = heights(arena.within(frames), floor, arena.inside, arena.box, **limits)
-    movie.write(crops, raw)
-
-
-class _Stopped(Exception):
-    """Asked to stop."""
-
-
-class _Parts:
-    """The blocks of one recording, as files of records, each noted when it is there."""
-
-    def __init__(self, run: _Run, steps: Steps, journal: Journal, folder: Path) -> None:
-        self.run, self.steps, self.journal, self.folder = run, steps, journal, folder
-        self.mark = _mark(run, steps)
-        if journal.header.get("fingerprint") != self.mark:
-            for old in folder.glob("*.part"):
-                old.unlink()
-            journal.begin({"fingerprint": self.mark})
-        self._pose: tuple[xr.DataArray, xr.DataArray | None] | None = None
-        self._found = {tuple(r["done"]): r for r in journal.records if "done" in r and r.get("of") == self.mark}
-        self._made: dict[str, int] = {}
-        self._how: dict[str, Any] = {}
-
-    def make(self, workers: driving.Workers, stop: driving.Stop | None, beat: Callable[[int, int], None]) -> bool:
-        """All blocks of all stages; False when stopped."""
-        with self.journal.scratch() as temporary, workers() as (client, watch), suppress(_Stopped):
-            self._how = {"client": client, "watch": watch, "stop": stop, "beat": beat, "temporary": temporary}
-            if self.steps.tracking and self.steps.options["tracker_warmup"] is None:
-                self._follow()
-            if not self.steps.in_two:
-                self._drive(SEEN, self.steps.whole())
-            else:
-                self._drive(SEEN, self.steps.seen())
-                self._drive(CUT, self.steps.whole(self.pose()[0]))
-            return True
-        return False
-
-    def _follow(self) -> None:
-        """Gaussians of all frames, stretch by stretch: a chain is not begun anew for each of the blocks behind it."""
-        cleaned = self.steps.cleaned()
-        edges = np.append(0, np.cumsum(cleaned.data.chunks[0]))
-        state: Any = self.steps.begun(cleaned)
-        found: list[np.ndarray] = []
-        for k in range(0, len(edges) - 1, STRETCH):
-            stage = f"{FOLLOWED}-{k // STRETCH:04d}"
-            part = cleaned.isel(time=slice(edges[k], edges[min(k + STRETCH, len(edges) - 1)]))
-            self._drive(stage, self.steps.follow(part, state))
-            found += self.parts(stage)
-            state = found[-1][-1:]
-        self.steps = dataclasses.replace(self.steps, followed=self._labelled(np.concatenate(found)))
-
-    def _numbers(self, stage: str, made: xr.DataArray) -> xr.DataArray:
-        """A few numbers of each frame, by way of blocks on disk."""
-        self._drive(stage, made)
-        found = np.concatenate(list(self.parts(stage)))
-        return self._labelled(found if made.dtype.names else found[VALUE])
-
-    def _drive(self, stage: str, made: xr.DataArray) -> None:
-        """The blocks of a stage that are not there; raises `_Stopped`."""
-        how = self._how
-        if not hasattr(made.data, "numblocks"):
-            made = made.chunk({"time": self.run.options["chunk_size"]})
-        sizes = made.data.chunks[0]
-        self._made[stage] = len(sizes)
-        todo = [(k,) for k in range(len(sizes)) if not self._is_there(stage, k)]
-        starts = {start: k for k, start in enumerate(np.cumsum([0, *sizes[:-1]]).tolist())}
-        done = len(sizes) - len(todo)
-        how["beat"](done, len(sizes))
-
-        def note(units: Sequence[driving.Done]) -> None:
-            nonlocal done
-            records = []
-            for unit in units:
-                size, check = np.asarray(unit.value).reshape(-1)[0].tolist()
-                records.append({"done": [stage, *unit.unit], "of": self.mark, "bytes": size, "crc": check})
-            self.journal.note(records)
-            done += len(units)
-            how["beat"](done, len(sizes))
-
-        def look() -> None:
-            self.journal.lease.check()
-            how["watch"]()
-
-        if not todo:
-            return
-        writer = PartWriter(self.folder, how["temporary"], stage, starts)
-        blocks = Blocks(made.data, writer, dtype=WRITTEN, name="write-depth")
-        policy = driving.Policy(on_error="raise")
-        options = {"policy": policy, "stop": how["stop"], "client": how["client"], "beat": look}
-        with refusals(self.folder):
-            whole = driving.drive(blocks, todo, done=note, failed=lambda failure: None, **options)
-            self.journal.sync()
-        if not whole:
-            raise _Stopped
-
-    def _is_there(self, stage: str, k: int) -> bool:
-        record = self._found.get((stage, k))
-        path = self.folder / f"{stage}-{k:06d}.part"
-        if record is None or not path.is_file() or path.stat().st_size != record["bytes"]:
-            return False
-        return bool(zlib.crc32(path.read_bytes()) == record["crc"])
-
-    def parts(self, stage: str, *, images: bool = True) -> Iterator[np.ndarray]:
-        for k in range(self._made[stage]):
-            yield read_part(self.folder / f"{stage}-{k:06d}.part", images=images)
-
-    def images(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(number of the first frame, records with images) of each block."""
-        start = 0
-        for records in self.parts(CUT if self.steps.in_two else SEEN):
-            yield start, records
-            start += len(records)
-
-    def vectors(self, stage: str) -> xr.DataArray:
-        """Records of all frames without their images."""
-        return self._labelled(np.concatenate(list(self.parts(stage, images=False))))
-
-    def _labelled(self, rows: np.ndarray) -> xr.DataArray:
-        return label(rows, clock(self.steps.rec))
-
-    def pose(self) -> tuple[xr.DataArray, xr.DataArray | None]:
-        """Where the animal is in all frames, flips included, and the flips."""
-        if self._pose is None:
-            steps, seen = self.steps, self.vectors(SEEN)
-            pose = steps.pose(seen, self._numbers(SURE, steps.sure()) if steps.smooths else None)
-
-            def asked(kernel: Any) -> xr.DataArray:
-                if steps.in_two:  # crops are not there yet
-                    return self._numbers(ASKED, steps.ask(kernel, pose))
-                said, rows = [], pose.values
-                for start, records in self.images():
-                    said.append(kernel(records, rows[start : start + len(records)]))
-                return self._labelled(np.concatenate(said))
-
-            flips = steps.flips(seen, pose, asked)
-            self._pose = steps.faced(pose, flips), flips
-        return self._pose
-
-
-def _mark(run: _Run, steps: Steps) -> str:
-    """What blocks depend on, as a hash; where it differs they are made anew."""
-    found = hashlib.sha256()
-    how: list[Any] = [run.options.hash, run.input, run.options["chunk_size"], steps.arena.box]
-    how += [steps.scene.attrs["true_depth"], steps.borders.tolist()]
-    found.update(json.dumps(how, sort_keys=True).encode())
-    walls = () if steps.arena.wall is None else (steps.arena.wall,)
-    for array in (steps.arena.floor, steps.arena.inside, *walls):
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()[:32]

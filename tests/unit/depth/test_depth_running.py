@@ -165,7 +165,7 @@ def test_pictures_are_those_of_the_scene(done: Path) -> None:
 def test_a_run_is_the_lazy_dataset(folder: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     if "compat" in options:
         pytest.importorskip("cv2", reason="OpenCV is not installed")
-    monkeypatch.setattr("reelarray.depth.running.STRETCH", 2)
+    monkeypatch.setattr("reelarray.depth.stages.STRETCH", 2)
     found = extract_recording(folder / "depth.dat", {**QUIET, "chunk_size": 13}, **options)
     assert found.complete
     rec = ra.open_recording(folder / "depth.dat", cache=False)
@@ -188,7 +188,7 @@ def test_a_tracker_fits_each_frame_once(folder: Path, monkeypatch: pytest.Monkey
         return fit(self, both, state)
 
     monkeypatch.setattr(kernels.Fit, "__call__", counted)
-    monkeypatch.setattr("reelarray.depth.running.STRETCH", 4)
+    monkeypatch.setattr("reelarray.depth.stages.STRETCH", 4)
     extract_recording(folder / "depth.dat", {**QUIET, "chunk_size": 1}, use_tracking_model=True, angle_hampel_span=3)
     assert fitted == [1] * FRAMES
 
