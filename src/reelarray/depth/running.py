@@ -245,7 +245,7 @@ class _Run:
             raise
         spent = time.monotonic() - self.begun
         frames = len(steps.rec)
-        told = _told(flagged, frames)
+        told = _told(self.source, flagged, frames)
         return Extracted(
             self.source, self.folder, path.with_suffix(".h5"), frames, flagged, spent, dict(self.seconds), note=told
         )
@@ -312,5 +312,14 @@ def naming(source: Path) -> Iterator[None]:
         raise RecordingError(f"{source}: {error}") from error
 
 
-def _told(flagged: Mapping[str, int], frames: int) -> str:
+def _told(source: Path, flagged: Mapping[str, int], frames: int) -> str:
+    """What a user should know of an extraction that went well."""
+    if flagged.get("missing", 0) > frames / 2:
+        log.warning(
+            "%s: no animal in %d of %d frames; look at its scene (reel depth roi), and whether frame_size, "
+            "bg_roi_index, min_height and max_height are right",
+            source,
+            flagged["missing"],
+            frames,
+        )
     return ", ".join(f"{name} in {count} of {frames} frames" for name, count in flagged.items())
