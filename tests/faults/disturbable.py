@@ -99,8 +99,8 @@ class Deployment:
 
     @property
     def journal(self) -> Path:
-        """The folder of the journal."""
-        return next(path.parent for path in self.folder.rglob("output.json"))
+        """The folder of the journal; other folders may vanish while it is looked for."""
+        return next(Path(folder) for folder, _, files in os.walk(self.folder) if "output.json" in files)
 
     def records(self, key: str) -> list[dict]:
         try:
