@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from reelarray.demo.depth import make_session
-from reelarray.depth import running
+from reelarray.depth import running, stages
 from reelarray.depth.parts import PartWriter
 from reelarray.depth.running import extract_recording
 from reelarray.depth.status import read_status
@@ -62,7 +62,7 @@ class Counted(PartWriter):
 @pytest.fixture(autouse=True)
 def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Counted, "log", str(tmp_path / "made"))
-    monkeypatch.setattr(running, "PartWriter", Counted)
+    monkeypatch.setattr(stages, "PartWriter", Counted)
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,6 @@ def write_file(
 
 def _preview(stack: ExitStack, steps: Steps, path: Path) -> Preview | None:
     if not steps.options["write_movie"]:
-        path.unlink(missing_ok=True)  # that of a run before shows other results
         return None
     look = steps.look
     every = steps.options["preview_every"]

@@ -140,7 +140,9 @@ def test_each_recording_has_options_of_its_own(place):
     assert any("mouse 9" in note for note in plan.notes), "what is meant for nobody is told of"
     compat = plan_recordings(place, place / "config.yaml", options={"compat": True})
     own = compat.units[os.path.join("mouse 1", "depth.dat")].options
-    assert (own["min_height"], own["max_height"], own["compat"]) == (10, 80, True), "in compat the file of a session replaces the common one"
+    assert (own["min_height"], own["max_height"], own["compat"]) == (10, 80, True), (
+        "in compat the file of a session replaces the common one"
+    )
     table = extract_recordings(place, place / "config.yaml", num_frames=20)
     assert table["status"].tolist() == ["done", "done"]
     heights = [contents(path)["frames"].max() for path in table["results"]]

@@ -238,14 +238,6 @@ def test_no_movie(folder: Path) -> None:
     assert "missing in 10 of 70 frames" in found.note
 
 
-def test_a_movie_of_other_results_goes(folder: Path) -> None:
-    left = folder / "proc/results_00.mp4"
-    left.parent.mkdir()
-    left.write_bytes(b"of a run before")
-    extract_recording(folder / "depth.dat", QUIET)
-    assert not left.exists()
-
-
 def test_hardly_an_animal_is_said_aloud(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     extract_recording(folder / "depth.dat", QUIET)
     assert "no animal in" not in caplog.text
