@@ -11,11 +11,8 @@ import xarray as xr
 
 from .extract import trimmed
 from .options import resolve_config
-from .optiontable import SCENE
-from .running import naming, opened, results_folder
+from .running import naming, opened, results_folder, scene_options
 from .scene import scene, write_scene
-
-_SCENE = (*(option.name for option in SCENE), "camera_type", "intrinsics", "compat")
 
 
 def get_roi(
@@ -54,5 +51,5 @@ def get_roi(
     folder = results_folder(source, chosen["output_dir"])
     with naming(source):
         rec = trimmed(opened(source, chosen), chosen)
-        found = scene(rec, folder=folder, **{name: chosen[name] for name in _SCENE})
+        found = scene(rec, folder=folder, **scene_options(chosen))
     return found, write_scene(found, folder)

@@ -35,8 +35,6 @@ from .status import begin_status, complete_status, fail_status, is_done, recordi
 
 log = logging.getLogger(__name__)
 
-_SCENE = {option.name for option in SCENE} | {"camera_type", "intrinsics", "compat"}
-
 
 @dataclass(frozen=True)
 class Extracted:
@@ -143,6 +141,11 @@ def results_folder(source: Path, output_dir: str | None) -> Path:
         stem = source.name[: -len(".tar.gz")] if name.endswith(".tar.gz") else source.stem
         return source.parent / stem / (output_dir or "proc")
     return source.parent / (output_dir or "proc")
+
+
+def scene_options(options: Options) -> dict[str, Any]:
+    """Of all options those of the scene, as `scene` takes them."""
+    return {name: options[name] for name in (*(each.name for each in SCENE), "camera_type", "intrinsics", "compat")}
 
 
 def opened(source: Path, options: Options) -> xr.DataArray:
@@ -258,9 +261,7 @@ class _Run:
             raise
 
     def _scene(self, rec: xr.DataArray) -> xr.Dataset:
-        given = {name: self.options[name] for name in _SCENE if name not in ("recompute_bg", "overlap_roi")}
-        given |= {"overlap_roi": self.options["overlap_roi"], "recompute_bg": self.options["recompute_bg"]}
-        found = scene(rec, folder=self.folder, **given)
+        found = scene(rec, folder=self.folder, **scene_options(self.options))
         write_scene(found, self.folder)
         return found
 
