@@ -21,7 +21,7 @@ from .borders import borders
 from .cleaning import Cleaning, element, ellipse
 from .flips import flip_method
 from .options import Options, resolve_config
-from .records import Arena, Look, record
+from .records import Arena, Look
 from .sampling import check_film
 from .scalarnames import EXTRA_SCALARS, SCALARS, units
 from .scene import camera_of
@@ -407,11 +407,3 @@ class Steps:
         if "metadata" in self.rec.attrs:
             attrs["metadata"] = json.dumps(self.rec.attrs["metadata"])
         return xr.Dataset(out, attrs=attrs)
-
-
-def small(dtype: np.dtype) -> np.dtype:
-    """The same records without images."""
-    return np.dtype([(name, dtype[name]) for name in dtype.names or () if not dtype[name].shape])
-
-
-__all__ = ["Steps", "extract", "record", "small", "trimmed"]
